@@ -66,17 +66,6 @@ def _require_writable(folder: Path) -> None:
         raise typer.BadParameter(f"{folder} is no folder that can be written to: name another path")
 
 
-OutputOption = Annotated[
-    Path | None,
-    typer.Option(
-        callback=lambda path: path and writable_file(path),
-        metavar="FILE",
-        help="File to write, - for standard output.",
-        show_default="report-DAY.html",
-    ),
-]
-
-
 def window_of(
     settings: Settings, day: date | None, first: date | None, last: date | None
 ) -> Window:

@@ -1,10 +1,8 @@
-"""Builds the report of a day, a week or a month, and writes it atomically."""
+"""Builds the report of a day, a week or a month."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from pathlib import Path
 
-from lcm_pipeline.files import replacing
 from lcm_pipeline.model.language import DEFAULT_LANGUAGE, Language
 from lcm_pipeline.reporting.completeness import TABLES
 from lcm_pipeline.reporting.errors import ReportError
@@ -86,9 +84,3 @@ def make_period_report(
         days.is_part,
         days.first if days.is_cut else None,
     )
-
-
-def save_report(report: Report, path: Path) -> None:
-    """Write the page atomically: a reader sees the old file or the new one. Raises OSError."""
-    with replacing(path) as file:
-        file.write(report.html.encode())

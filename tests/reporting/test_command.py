@@ -8,7 +8,6 @@ import pytest
 from psycopg.sql import SQL, Identifier
 
 from lcm_pipeline.cli import main
-from lcm_pipeline.reporting.reports import Report, save_report
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.commands import run_report
 from tests.marts.worlds import Synced
@@ -121,12 +120,3 @@ def test_a_member_of_lcm_bi_may_report_and_others_are_refused(
             owner.execute(SQL("drop role {}").format(role))
     assert (refused.returncode, "a member of lcm_bi" in refused.stderr) == (2, True), refused.stderr
     assert allowed.returncode == 0, allowed.stderr
-
-
-def test_a_page_is_replaced_whole_or_not_at_all(tmp_path: Path, by_hand: Synced) -> None:
-    page_path = tmp_path / "page.html"
-    page_path.write_text("the page of yesterday")
-    with pytest.raises(UnicodeEncodeError):
-        save_report(Report(by_hand.last, "half a page \udcff", ()), page_path)
-    assert page_path.read_text() == "the page of yesterday"
-    assert [path.name for path in tmp_path.iterdir() if path.name != "home"] == ["page.html"]

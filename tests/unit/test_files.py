@@ -1,10 +1,10 @@
-"""The end of a log, as messages quote it and `lcm logs --server` prints it."""
+"""Replacing a file; the end of a log, as messages quote it and `lcm logs --server` prints it."""
 
 from pathlib import Path
 
 import pytest
 
-from lcm_pipeline.files import end_of_log
+from lcm_pipeline.files import end_of_log, replacing
 from lcm_pipeline.warehouse.embedded.folder import ServerFolder
 
 
@@ -38,3 +38,17 @@ def test_the_end_of_the_logs_of_a_server_is_that_of_its_newest_log(tmp_path: Pat
     (folder.log_folder / "server-20260302-000000.log").write_text("\n".join(lines), "utf-8")
     assert folder.end_of_logs(501).splitlines() == ["started", *lines]
     assert folder.end_of_logs(400).splitlines() == lines[-400:]
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    path.write_text("the page of yesterday")
+    with pytest.raises(OSError, match="disk full"), replacing(path) as file:
+        file.write(b"half a page")
+        raise OSError("disk full")
+    assert path.read_text() == "the page of yesterday"
+    with replacing(path) as file:
+        file.write(b"the page of today")
+        assert path.read_text() == "the page of yesterday"
+    assert path.read_text() == "the page of today"
+    assert list(tmp_path.iterdir()) == [path]

@@ -1,14 +1,13 @@
 """`lcm docs`: the data dictionary."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from lcm_pipeline.cli.options import creatable_file
+from lcm_pipeline.cli.output import open_output
 from lcm_pipeline.cli.warehouse import warehouse_or_empty
-from lcm_pipeline.files import replacing
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.access.dictionary import as_markdown, describe
 
@@ -26,11 +25,8 @@ def docs(
     """Write the data dictionary: every table, view and column, with its comment."""
     with warehouse_or_empty(load_settings()) as warehouse:
         page = as_markdown(describe(warehouse))
-    if str(output) == "-":
-        sys.stdout.buffer.write(page.encode())
-        sys.stdout.buffer.flush()
-        return
     output.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(output) as file:
+    with open_output(output) as file:
         file.write(page.encode())
-    typer.echo(f"wrote {output}")
+    if str(output) != "-":
+        typer.echo(f"wrote {output}")

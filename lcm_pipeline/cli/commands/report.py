@@ -1,6 +1,5 @@
 """`lcm report`: the HTML report of a day, a week or a month."""
 
-import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +8,8 @@ import typer
 from typer.core import TyperCommand
 
 from lcm_pipeline.cli.failures import INCOMPLETE, print_message
-from lcm_pipeline.cli.options import DayOption, OutputOption, window_of
+from lcm_pipeline.cli.options import DayOption, window_of, writable_file
+from lcm_pipeline.cli.output import open_output
 from lcm_pipeline.model.extras import requires_extra
 from lcm_pipeline.model.texts import strip_control_characters
 from lcm_pipeline.reporting.periods import Kind, Period, parse_period
@@ -58,7 +58,15 @@ def report(
             help="A month; without a value the last one that has ended.",
         ),
     ] = None,
-    output: OutputOption = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            callback=lambda path: path and writable_file(path),
+            metavar="FILE",
+            help="File to write, - for standard output.",
+            show_default="report-DAY.html",
+        ),
+    ] = None,
 ) -> None:
     """Write the report of a day, a week or a month: one HTML page to mail or print.
 
@@ -129,14 +137,8 @@ def _parse(settings: Settings, kind: Kind, text: str) -> Period:
 
 def _write(made: "Report", path: Path) -> None:
     """Write the page to the file; for `-` to standard output, and nothing else there."""
-    # Imported here, as it needs the extra too.
-    from lcm_pipeline.reporting.reports import save_report
-
-    if str(path) == "-":
-        sys.stdout.buffer.write(made.html.encode())
-        sys.stdout.buffer.flush()
-    else:
-        save_report(made, path)
-        typer.echo(
-            f"wrote {strip_control_characters(str(path))} ({len(made.html.encode()) // 1000} kB)"
-        )
+    page = made.html.encode()
+    with open_output(path) as file:
+        file.write(page)
+    if str(path) != "-":
+        typer.echo(f"wrote {strip_control_characters(str(path))} ({len(page) // 1000} kB)")
