@@ -99,6 +99,8 @@ class Landing:
 class Outcome:
     """How one task ended. For `done`, with the state to store when it is published.
 
+    has_header: the landing has what the header holds. single_page: rows in the one page that had
+    everything; 0 when there were several. source_total, the digests: as in Task, of this reading.
     expired: rows of the source older than the first day that is kept; set by a full reading.
     is_refused: the service refused this client for good, as it does with unknown clients.
     """

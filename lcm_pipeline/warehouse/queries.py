@@ -20,7 +20,7 @@ _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 
 def sql_folder() -> Path:
-    """The folder that holds `migrations` and `queries`."""
+    """The folder of all SQL: `migrations`, `queries`, `marts` and `reports`."""
     return shipped("sql")
 
 
