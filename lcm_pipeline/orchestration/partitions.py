@@ -49,9 +49,7 @@ def window_of(
 
     Raises WindowError: a run may be launched without a partition, or with tags that name any days.
     """
-    tags = context.run.tags
-    first = tags.get(_FIRST_TAG) or tags.get(_DAY_TAG)
-    last = tags.get(_LAST_TAG) or tags.get(_DAY_TAG)
+    first, last = tagged_days(context.run)
     if first is None or last is None:
         if not isinstance(context, dg.AssetCheckExecutionContext):
             raise WindowError(
@@ -66,6 +64,12 @@ def window_of(
         ) from None
     _require_partitions(window)
     return window
+
+
+def tagged_days(run: dg.DagsterRun) -> tuple[str | None, str | None]:
+    """The first and the last day in the tags of a run, as they are; None for none."""
+    day = run.tags.get(_DAY_TAG)
+    return run.tags.get(_FIRST_TAG) or day, run.tags.get(_LAST_TAG) or day
 
 
 def tags_for(window: Window) -> dict[str, str]:

@@ -24,6 +24,7 @@ from lcm_pipeline.orchestration.assets.feeds import FEED_ASSETS
 from lcm_pipeline.orchestration.assets.marts import MARTS
 from lcm_pipeline.orchestration.checks import failed_checks
 from lcm_pipeline.orchestration.jobs import JOBS, push_profiles
+from lcm_pipeline.orchestration.partitions import tagged_days
 from lcm_pipeline.orchestration.times import COMPLETE_BY_HOUR
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.connection import open_warehouse
@@ -98,7 +99,8 @@ def alert_on_failed_run(context: dg.RunFailureSensorContext) -> None:
     if will_retry or not _is_own(run) or _is_interrupted(context):
         return
     steps = [event.step_key for event in context.get_step_failure_events() if event.step_key]
-    days = run.tags.get("dagster/partition") or run.tags.get("dagster/asset_partition_range_end")
+    first, last = tagged_days(run)
+    days = first if first == last else f"{first}...{last}"
     alert = Alert(
         f"{run.job_name} failed" + (f" for {days}" if days else ""),
         f"Run {run.run_id}, in {', '.join(steps) or 'no step'}. What was read is kept. lcm logs"

@@ -16,8 +16,10 @@ import dagster as dg
 import pytest
 
 from lcm_pipeline.definitions import defs
+from lcm_pipeline.model.windows import Window
 from lcm_pipeline.orchestration.alerts import Alert, AlertError, Snapshot, send, take_snapshot
 from lcm_pipeline.orchestration.diagnosis import examine_alerts
+from lcm_pipeline.orchestration.partitions import tags_for
 from lcm_pipeline.orchestration.sensors import alert_on_failed_run
 from lcm_pipeline.orchestration.storage.instance import dagster_instance
 from lcm_pipeline.settings import load_settings
@@ -207,11 +209,24 @@ def test_a_sync_that_stands_still_is_reported_although_clients_may_wait_for_days
     assert stale_day(date(2026, 3, 8), date(2026, 3, 8)) == "2026-03-09"
 
 
-@pytest.mark.parametrize("will_retry", [None, "false", "true"])
+@pytest.mark.parametrize(
+    ("window", "tags", "title"),
+    [
+        (days("2026-03-01"), {}, "lcm: sync_days failed for 2026-03-01"),
+        (
+            days("2026-03-01", "2026-03-31"),
+            {"dagster/will_retry": "false"},
+            "lcm: sync_days failed for 2026-03-01...2026-03-31",
+        ),
+        (days("2026-03-01"), {"dagster/will_retry": "true"}, None),
+    ],
+)
 def test_a_failed_run_that_is_not_retried_is_reported_without_its_text(
     webhook: tuple[str, list[dict[str, Any]]],
     monkeypatch: pytest.MonkeyPatch,
-    will_retry: str | None,
+    window: Window,
+    tags: dict[str, str],
+    title: str | None,
 ) -> None:
     monkeypatch.setenv("LCM_ALERT_URLS", webhook[0])
 
@@ -223,12 +238,11 @@ def test_a_failed_run_that_is_not_retried_is_reported_without_its_text(
     def sync_days() -> None:
         broken()
 
-    tags = {} if will_retry is None else {"dagster/will_retry": will_retry}
     with dg.DagsterInstance.ephemeral() as instance:
         result = sync_days.execute_in_process(
             instance=instance,
             raise_on_error=False,
-            tags={"dagster/partition": "2026-03-01", **tags},
+            tags={**tags_for(window), **tags},
         )
         event = next(
             one for one in result.all_events if one.event_type is dg.DagsterEventType.RUN_FAILURE
@@ -240,11 +254,11 @@ def test_a_failed_run_that_is_not_retried_is_reported_without_its_text(
             dagster_run=result.dagster_run,
         ).for_run_failure()
         alert_on_failed_run(context)
-    if will_retry == "true":
+    if title is None:
         assert webhook[1] == []
         return
     [posted] = webhook[1]
-    assert posted["title"] == "lcm: sync_days failed for 2026-03-01"
+    assert posted["title"] == title
     assert "broken" in posted["message"]
     assert not [secret for secret in SECRETS if secret in json.dumps(posted, ensure_ascii=False)]
 
