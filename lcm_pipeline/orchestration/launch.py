@@ -53,9 +53,8 @@ def materialize_window(
 ) -> list[SyncReport]:
     """Sync days through Dagster: one run, all feeds or some, then the checks and the marts.
 
-    Raises the engine's own error, WindowError, DagsterStorageError, ChecksFailedError,
-    DoubtfulFactsError, OldMartsError or RunFailedError. A feed that fails does not prevent the
-    others from being read.
+    Raises the engine's own error, WindowError, DagsterStorageError, RunFailedError, or, once the
+    days are synced, DaysSyncedError. A feed that fails does not prevent the others from being read.
     """
     if feeds is None and have_old_marts(warehouse):
         # Sync the facts, without the marts, and report the marts as an error.

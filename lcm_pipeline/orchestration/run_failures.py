@@ -14,31 +14,31 @@ class RunFailedError(UserError):
     """The run failed outside the sync itself; the message names the step."""
 
 
-class ChecksFailedError(UserError):
-    """The days are synced, but totals differ, and marts are blocked. reports: what was done."""
+class DaysSyncedError(UserError):
+    """The days are synced, but not all is well with them. reports: what was done."""
 
     def __init__(self, message: str, reports: list[SyncReport]) -> None:
         super().__init__(message)
         self.reports = reports
 
 
-class DoubtfulFactsError(PartialSuccessError):
-    """The days are synced, but a check failed that blocks no marts. reports: what was done."""
-
-    def __init__(self, message: str, reports: list[SyncReport]) -> None:
-        super().__init__(message)
-        self.reports = reports
+class ChecksFailedError(DaysSyncedError):
+    """Totals differ, so marts are blocked."""
 
 
-class OldMartsError(UserError):
-    """The days are synced, and the marts are not: views of users read them. reports: as above."""
+class DoubtfulFactsError(DaysSyncedError, PartialSuccessError):
+    """A check failed that blocks no marts."""
+
+
+class OldMartsError(DaysSyncedError, PartialSuccessError):
+    """The marts are those of an older version: views of users read them."""
 
     def __init__(self, reports: list[SyncReport]) -> None:
         super().__init__(
             "the facts are synced; the marts are those of an older version and were left as they"
-            " are. lcm migrate names the views that depend on them"
+            " are. lcm migrate names the views that depend on them",
+            reports,
         )
-        self.reports = reports
 
 
 def raise_failure(

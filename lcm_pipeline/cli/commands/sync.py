@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lcm_pipeline.cli.failures import INCOMPLETE, explained_identity, print_message
+from lcm_pipeline.cli.failures import INCOMPLETE, explained_identity
 from lcm_pipeline.cli.feed_options import ClientOption, FeedOption, known_feeds
 from lcm_pipeline.cli.json_output import print_json
 from lcm_pipeline.cli.lazy_group import lazy_import
@@ -152,11 +152,7 @@ def _sync(
             return _Outcome(
                 window, launch.materialize_window(settings, warehouse, window, progress, feeds)
             )
-        except (
-            run_failures.ChecksFailedError,
-            run_failures.DoubtfulFactsError,
-            run_failures.OldMartsError,
-        ) as failed:
+        except run_failures.DaysSyncedError as failed:
             return _Outcome(window, failed.reports, failed)
 
 
@@ -181,9 +177,6 @@ def _sync_clients(
 
 
 def _exit_unless_complete(outcome: _Outcome) -> None:
-    if isinstance(outcome.failed, run_failures.OldMartsError):
-        print_message(str(outcome.failed))
-        raise typer.Exit(INCOMPLETE)
     if outcome.failed is not None:
         raise outcome.failed
     if not all(report.is_complete for report in outcome.reports):
