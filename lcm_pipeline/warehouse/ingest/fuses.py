@@ -8,7 +8,6 @@ They read the tables that the publish has made in its transaction.
 from math import ceil
 
 import psycopg
-from psycopg.sql import SQL
 
 from lcm_pipeline.model.tables import CoreTable
 from lcm_pipeline.warehouse.ingest import merge
@@ -34,10 +33,7 @@ def check_vanished_rows(
 ) -> None:
     """Count rows of a table that the source no longer has, of those that it returned before."""
     lost = fetch_count(session, merge.statement("count_lost", table))
-    # Rows that are no longer kept cannot vanish.
-    covered = fetch_count(
-        session, SQL("select coalesce(sum(known_total - known_expired), 0) from publishing")
-    )
+    covered = int(fetch_value(session, "count_covered_rows") or 0)
     if _is_too_much(lost, covered, delete_fuse):
         raise PublishRefusedError(
             f"{run.feed}: the source no longer has {lost:,} of {covered:,} rows,"

@@ -3,12 +3,11 @@
 from typing import Any
 
 import psycopg
-from psycopg.sql import SQL, Identifier
 
 from lcm_pipeline.model.tables import CoreTable
 from lcm_pipeline.warehouse.ingest.merge import is_kept
 from lcm_pipeline.warehouse.ingest.state import read_kept_from
-from lcm_pipeline.warehouse.queries import query
+from lcm_pipeline.warehouse.queries import composed, query
 
 
 def draw_clients(session: psycopg.Connection, most: int | None) -> list[int]:
@@ -25,14 +24,10 @@ def live_rows(
     Of a table of snapshots, the newest row of each client: the source returns no other. Without
     rows of days that are no longer kept, whose month could not be dropped yet.
     """
-    statement = SQL(
-        "select {} {} from core.{} as stored"
-        " where client_id = any(%s) and deleted_at is null and {} {}"
-    ).format(
-        SQL("distinct on (client_id)" if table.is_snapshot else ""),
-        SQL(", ").join(map(Identifier, table.columns)),
-        Identifier(table.name),
-        is_kept(table, read_kept_from(session)),
-        SQL("order by client_id, snapshot_date desc" if table.is_snapshot else ""),
+    statement = composed(
+        "newest_live_rows" if table.is_snapshot else "live_rows",
+        table=table.name,
+        columns=table.columns,
+        is_kept=is_kept(table, read_kept_from(session)),
     )
-    return session.execute(statement, (client_ids,)).fetchall()
+    return session.execute(statement, {"clients": client_ids}).fetchall()

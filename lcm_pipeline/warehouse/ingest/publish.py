@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 import psycopg
-from psycopg.sql import SQL, Identifier
+from psycopg.sql import SQL
 
 from lcm_pipeline.model.tables import NAME_DIMENSIONS, WHOLE_OFFERS, CoreTable, clients
 from lcm_pipeline.warehouse import locks
@@ -33,7 +33,7 @@ from lcm_pipeline.warehouse.ingest.runs import Run
 from lcm_pipeline.warehouse.ingest.state import read_kept_from
 from lcm_pipeline.warehouse.ingest.tasks import analyze_staged, index_staged, staging_of
 from lcm_pipeline.warehouse.partitions import MonthsRefusedError, ensure_partitions, months_ahead
-from lcm_pipeline.warehouse.queries import fetch_value, query
+from lcm_pipeline.warehouse.queries import composed, fetch_value, query
 from lcm_pipeline.warehouse.redaction import redact_rows
 from lcm_pipeline.warehouse.sessions import analyze, grant_memory
 
@@ -249,12 +249,9 @@ class _Publication:
     def _staged_months(self, table: CoreTable) -> list[date]:
         if table.date_column is None:
             return []
-        rows = self.session.execute(
-            SQL("select distinct date_trunc('month', {})::date from {}").format(
-                Identifier(table.date_column), staging_of(self.run, table)
-            )
-        )
-        return [row[0] for row in rows.fetchall()]
+        staging = staging_of(self.run, table)
+        months = self.session.execute(merge.statement("staged_months", table, staging=staging))
+        return [month for (month,) in months.fetchall()]
 
     def _prepare_partitions(self, table: CoreTable, months: Sequence[date]) -> None:
         if table.has_history:
@@ -288,13 +285,7 @@ class _Publication:
         counts = SQL(" union all ").join(
             merge.count_staged(self.run, table, among, kept_from) for table in self.tables
         )
-        self.session.execute(
-            SQL(
-                "/* tag: publish-begun */ create temp table staged_counts on commit drop as"
-                " select task_id, sum(staged)::int as staged, sum(expired)::int as expired"
-                " from ({}) as counted group by 1"
-            ).format(counts)
-        )
+        self.session.execute(composed("sum_staged_counts", counts=counts))
         values = {
             "run_id": self.run.run_id,
             "feed": self.run.feed,

@@ -1,4 +1,4 @@
--- the tables of facts: what the checks count in any of them, and which need new statistics
+-- the tables of facts: what the checks count in any of them, what `lcm verify` compares, and which need new statistics
 
 -- name: count_duplicate_keys
 -- purpose: how many keys are live more than once, such as on two business days
@@ -30,6 +30,21 @@ from core.{table} as facts
 where
     facts.deleted_at is null
     and not exists (select from core.clients where clients.client_id = facts.client_id);
+
+-- name: live_rows
+-- purpose: the live rows of some clients, of days that are kept
+-- parameters: clients; {table} of core, {columns} of it, {is_kept} whether the day of `stored` is kept
+select {columns}
+from core.{table} as stored
+where stored.client_id = any(%(clients)s) and stored.deleted_at is null and {is_kept};
+
+-- name: newest_live_rows
+-- purpose: as live_rows, the newest of each client alone: a table of snapshots has one for each day of a change
+-- parameters: clients; {table}, {columns} and {is_kept} as in live_rows
+select distinct on (client_id) {columns}
+from core.{table} as stored
+where stored.client_id = any(%(clients)s) and stored.deleted_at is null and {is_kept}
+order by client_id, snapshot_date desc;
 
 -- name: outgrown_tables
 -- purpose: tables of core, or their months, that have more than doubled since they were last analyzed

@@ -31,6 +31,25 @@ from {staging}
 where task_id between {first} and {last}
 group by task_id;
 
+-- name: sum_staged_counts
+-- purpose: the staged rows of each task, over all tables
+-- parameters: counts (count_staged of each table)
+-- tag: publish-begun
+create temp table staged_counts on commit drop as
+select
+    counted.task_id,
+    sum(counted.staged)::int as staged,
+    sum(counted.expired)::int as expired
+from (
+    {counts}
+) as counted
+group by counted.task_id;
+
+-- name: staged_months
+-- purpose: the months of the staged rows
+select distinct date_trunc('month', {day})::date as first_day
+from {staging};
+
 -- name: incoming_days
 -- purpose: the first and the last day of the incoming rows
 select
@@ -152,6 +171,12 @@ analyze {gone};
 -- purpose: add the rows that `collect_moved_rows` has collected to the rows to delete
 insert into {gone}
 select * from {moved};
+
+-- name: count_covered_rows
+-- purpose: the rows that the source had before, of the clients and days of a publish
+-- Rows that are no longer kept cannot vanish.
+select coalesce(sum(known_total - known_expired), 0) as rows
+from publishing;
 
 -- name: count_lost
 -- purpose: count the gone rows that did not reappear on another day or with another client
