@@ -35,6 +35,7 @@ from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.progress import Progress
 from lcm_pipeline.sync.report import SyncReport
 from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.ingest.runs import RunProgress
 from lcm_pipeline.warehouse.migrations import have_old_marts
 
 logger = logging.getLogger(__name__)
@@ -191,18 +192,19 @@ def _reporting_progress(engine: SyncEngine, command_id: int) -> Iterator[None]:
 
 
 def _poll_progress(engine: SyncEngine, command_id: int, is_over: threading.Event) -> None:
-    done: dict[str, int] = {}
-    failures: dict[str, int] = {}
+    known: dict[str, RunProgress] = {}
     while not is_over.wait(_PROGRESS_SECONDS):
-        for feed, tasks, read, failed in engine.progress_of(command_id):
-            if feed not in done:
-                engine.progress.start(feed, tasks, read)
-            elif read > done[feed]:
-                engine.progress.advance(feed, read - done[feed])
-            if failed > failures.get(feed, 0):
-                engine.progress.fail(feed, failed - failures.get(feed, 0))
-            done[feed], failures[feed] = read, failed
-    for feed in done:
+        for run in engine.progress_of(command_id):
+            before = known.get(run.feed)
+            if before is None:
+                engine.progress.start(run.feed, run.tasks, run.read)
+            elif run.read > before.read:
+                engine.progress.advance(run.feed, run.read - before.read)
+            failed_before = 0 if before is None else before.failed
+            if run.failed > failed_before:
+                engine.progress.fail(run.feed, run.failed - failed_before)
+            known[run.feed] = run
+    for feed in known:
         engine.progress.finish(feed)
 
 

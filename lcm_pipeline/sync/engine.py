@@ -28,7 +28,7 @@ from lcm_pipeline.sync.shared_limits import priority_of
 from lcm_pipeline.sync.threads import run_in_thread
 from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.ingest import runs, state, tasks
-from lcm_pipeline.warehouse.ingest.runs import Run, RunLostError
+from lcm_pipeline.warehouse.ingest.runs import Run, RunLostError, RunProgress
 from lcm_pipeline.warehouse.privacy.pseudonymizing import use_keys
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
@@ -75,8 +75,8 @@ class SyncEngine:
                 for run, started, ended in found
             ]
 
-    def progress_of(self, command_id: int) -> list[tuple[str, int, int, int]]:
-        """The progress of a command's runs: feed, tasks, tasks that were read, that failed.
+    def progress_of(self, command_id: int) -> list[RunProgress]:
+        """The progress of a command's runs.
 
         Empty while the warehouse is unreachable: the runs report that themselves, if it lasts.
         """

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg.rows import dict_row
@@ -43,6 +43,15 @@ class Run:
     feed: str
     window: Window
     is_resumed: bool = False
+
+
+class RunProgress(NamedTuple):
+    """How far a run is: its tasks, those that were read, and those whose reading failed."""
+
+    feed: str
+    tasks: int
+    read: int
+    failed: int
 
 
 class RunLostError(Exception):
@@ -103,17 +112,14 @@ def runs_of_command(
     return [(Run(run_id, feed, window), began, ended) for run_id, feed, began, ended in rows]
 
 
-def progress_of_command(warehouse: Warehouse, command_id: int) -> list[tuple[str, int, int, int]]:
-    """How far each run of a command is: its feed, its tasks, those that are read, and that failed.
-
-    Empty while the warehouse is unreachable.
-    """
+def progress_of_command(warehouse: Warehouse, command_id: int) -> list[RunProgress]:
+    """How far each run of a command is; empty while the warehouse is unreachable."""
     with (
         suppress(psycopg.Error),
         warehouse.connect(autocommit=True, application_name="lcm progress") as session,
     ):
         rows = session.execute(query("progress_of_command"), {"command_id": command_id})
-        return rows.fetchall()
+        return [RunProgress(*row) for row in rows.fetchall()]
     return []
 
 
