@@ -15,7 +15,7 @@ transient_errors.py  which errors a retry may overcome
 errors.py            errors that the user can fix;  redaction.py  errors without the rows they quote
 queries.py           the statements of sql/, by name
 migrations.py        creates and upgrades the schema
-preparation.py       prepares a warehouse for a command that calls the API
+preparation.py       opens the warehouse of the programme for work that calls the API
 programme.py         the programme whose data it holds;  identity.py  which database it is
 locks.py             what is locked, and how;  lock_waits.py  who holds a lock that is waited for
 partitions.py        the months of partitioned tables
