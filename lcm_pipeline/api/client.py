@@ -107,6 +107,11 @@ class LoyaltyApi:
         wire_format = FORMATS[settings.api_format]
         return cls(wire, wire_format, gate, retrier=retrier, identify=identify)
 
+    @property
+    def clock_ahead(self) -> float:
+        """Seconds by which the service's clock is ahead of ours, by its last response."""
+        return self._wire.clock_ahead
+
     async def __aenter__(self) -> Self:
         return self
 

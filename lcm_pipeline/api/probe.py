@@ -10,10 +10,10 @@ import time
 from base64 import b64encode
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from lcm_pipeline.api.clocks import seconds_ahead
 from lcm_pipeline.api.transport import create_tls_context
 
 _LONGEST_REASON = 200
@@ -61,15 +61,15 @@ def probe_service(
         connection.connect()
         # Before the response: http.client forgets the socket when the server closes the connection.
         tls, ends = _describe_tls(connection.sock)
+        sent_at = time.time()
         connection.request("GET", target, headers=headers)
         response = connection.getresponse()
-        now = datetime.now(UTC)
         return ServiceProbe(
             response.status,
             time.monotonic() - began,
             tls,
             ends,
-            _seconds_ahead(response.getheader("Date"), now),
+            seconds_ahead(response.getheader("Date"), sent_at, time.time()),
         )
     except ssl.SSLCertVerificationError as error:
         raise UnreachableError(error.verify_message, is_certificate=True) from error
@@ -112,12 +112,3 @@ def _describe_tls(connected: socket.socket | None) -> tuple[str | None, datetime
     ends = certificate.get("notAfter")
     seconds = ssl.cert_time_to_seconds(ends) if isinstance(ends, str) else None
     return connected.version(), datetime.fromtimestamp(seconds, UTC) if seconds else None
-
-
-def _seconds_ahead(date_header: str | None, now: datetime) -> float | None:
-    if date_header is None:
-        return None
-    try:
-        return (parsedate_to_datetime(date_header) - now).total_seconds()
-    except (ValueError, TypeError):
-        return None

@@ -9,6 +9,7 @@ sent is derived from the exception's cause.
 import asyncio
 import logging
 import ssl
+import time
 from collections.abc import AsyncIterable, Callable
 from contextlib import suppress
 from copy import copy
@@ -23,6 +24,7 @@ import httpx
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from httpx_aiohttp import AiohttpTransport
 
+from lcm_pipeline.api.clocks import seconds_ahead
 from lcm_pipeline.api.compression import CompressionError, SizeError, decompress
 from lcm_pipeline.api.errors import (
     CertificateError,
@@ -87,6 +89,8 @@ class Transport:
 
     timeout: seconds for a complete response, starting with the request. largest: maximum size of
     the body in bytes, both compressed and decompressed.
+    clock_ahead: seconds by which the service's clock is ahead of ours, by its last response; 0.0
+    before the first, and while no response has a Date.
     """
 
     def __init__(
@@ -96,6 +100,7 @@ class Transport:
         self._transport = transport
         self._timeout = timeout
         self._largest = largest
+        self.clock_ahead = 0.0
         connect = min(timeout, CONNECT_SECONDS)
         self._extensions = {"timeout": {"connect": connect, "read": timeout, "write": timeout}}
         self._requests: dict[str, tuple[httpx.Headers, httpx.Request]] = {}
@@ -109,11 +114,14 @@ class Transport:
         Returns a response of any status. Raises TransportError or TooLargeError.
         """
         request = self._build_request(path, headers, body)
+        sent_at = time.time()
         try:
             async with asyncio.timeout(self._timeout):
                 response = await self._transport.handle_async_request(request)
                 try:
                     head = _read_head(response)
+                    ahead = seconds_ahead(head.date, sent_at, time.time())
+                    self.clock_ahead = ahead or 0.0
                     if 200 <= response.status_code < 300:
                         content = await self._read_body(response, head)
                     else:
@@ -242,6 +250,7 @@ class _Head(NamedTuple):
     content_length: int = 0
     retry_after: str | None = None
     location: str | None = None
+    date: str | None = None
 
 
 def _read_head(response: httpx.Response) -> _Head:
@@ -262,11 +271,19 @@ def _read_head(response: httpx.Response) -> _Head:
         int(length) if length.isascii() and length.isdigit() and len(length) < 20 else 0,
         found.get(b"retry-after"),
         found.get(b"location"),
+        found.get(b"date"),
     )
 
 
 _HEADERS = frozenset(
-    (b"content-type", b"content-encoding", b"content-length", b"retry-after", b"location")
+    (
+        b"content-type",
+        b"content-encoding",
+        b"content-length",
+        b"retry-after",
+        b"location",
+        b"date",
+    )
 )
 
 

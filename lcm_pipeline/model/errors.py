@@ -13,6 +13,10 @@ class UserError(Exception):
     exit_code: ClassVar[int] = 1
 
 
+class WorkStoppedError(UserError):
+    """It concerns no single client or update: the sync or the push has to stop."""
+
+
 class PartialSuccessError(UserError):
     """The work is done, but something needs attention."""
 

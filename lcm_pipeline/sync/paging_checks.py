@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from lcm_pipeline.api.errors import LoyaltyApiError, TransientError
+from lcm_pipeline.model.errors import WorkStoppedError
 from lcm_pipeline.model.readings import Task
 from lcm_pipeline.reading.errors import UnprovenReadingError
 from lcm_pipeline.sync.errors import SyncError
@@ -17,7 +18,6 @@ from lcm_pipeline.sync.ledger import RunLedger
 from lcm_pipeline.sync.source import Source
 from lcm_pipeline.sync.threads import run_in_thread
 from lcm_pipeline.warehouse.ingest import tasks
-from lcm_pipeline.warehouse.request_limits import RequestLimitsError
 
 # Clients tried to probe how an endpoint pages, and to verify the largest page of a run.
 _MOST_PROBES, _MOST_CHECKS = 3, 3
@@ -46,7 +46,7 @@ class PagingChecks:
             for task in await run_in_thread(partial(self.ledger.claim, _MOST_PROBES)):
                 try:
                     outcome = await self.read(task)
-                except RequestLimitsError:
+                except WorkStoppedError:
                     raise
                 except TransientError:
                     break
@@ -77,7 +77,7 @@ class PagingChecks:
             self.source.distrusts = True
             try:
                 is_whole = await self._is_whole_page(client_id, size)
-            except RequestLimitsError:
+            except WorkStoppedError:
                 raise
             except Exception as error:  # noqa: BLE001 - it costs this client alone
                 cause = str(error) if isinstance(error, LoyaltyApiError) else type(error).__name__

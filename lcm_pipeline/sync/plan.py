@@ -18,6 +18,7 @@ from lcm_pipeline.api.errors import LoyaltyApiError
 from lcm_pipeline.api.paging import read_page
 from lcm_pipeline.feeds import CLIENT_FEEDS, REGISTRATIONS, Feed
 from lcm_pipeline.model import tables
+from lcm_pipeline.model.errors import WorkStoppedError
 from lcm_pipeline.model.pages import PageRequest
 from lcm_pipeline.model.readings import Task
 from lcm_pipeline.model.windows import Window
@@ -33,7 +34,6 @@ from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.ingest.cost import KnownCost, cost_of_known_clients
 from lcm_pipeline.warehouse.ingest.state import first_polled_day, polled_days
 from lcm_pipeline.warehouse.programme import check_programme
-from lcm_pipeline.warehouse.request_limits import RequestLimitsError
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
@@ -187,7 +187,7 @@ async def _read_each(
     for item in items:
         try:
             results.append(await read(item))
-        except RequestLimitsError:
+        except WorkStoppedError:
             raise
         except Exception as error:  # noqa: BLE001 - one odd response must not cost the plan
             failures.append(error)

@@ -285,8 +285,11 @@ class SyncRun:
 
     async def _read_task(self, source: Source, task: Task) -> Outcome:
         if self.feed.is_by_day:
-            return await read_registration_day(source, task)
-        return await read_client_task(source, self.feed, task)
+            outcome = await read_registration_day(source, task)
+        else:
+            outcome = await read_client_task(source, self.feed, task)
+        source.require_ended(outcome.read_at)
+        return outcome
 
     async def _responds_for_clients(self, source: Source) -> bool:
         """Whether the service responds for a known client, even if every registration day fails."""

@@ -18,11 +18,11 @@ from lcm_pipeline.api.errors import (
     TransientError,
 )
 from lcm_pipeline.api.identity import LOGIN_PATH
+from lcm_pipeline.model.errors import WorkStoppedError
 from lcm_pipeline.model.readings import Outcome, Task, TaskStatus
 from lcm_pipeline.reading.errors import UnprovenReadingError
 from lcm_pipeline.sync.errors import RESUME, Advice, ServiceUnavailableError, SyncError
 from lcm_pipeline.sync.fan_out import OUTAGE_FAILURES, Read, cancel_all
-from lcm_pipeline.warehouse.request_limits import RequestLimitsError
 
 FindOthers = Callable[[], Awaitable[Sequence[Task]]]
 
@@ -62,8 +62,8 @@ class ServiceMonitor:
     async def read_task(self, task: Task) -> Outcome:
         """Read one task; an exception becomes a failed outcome with its reason.
 
-        Raises SyncError when the service does not respond for any task, and RequestLimitsError when
-        no request may be sent.
+        Raises SyncError when the service does not respond for any task, and WorkStoppedError when
+        no task may be read.
         """
         if self._abandoned:
             return _unsuccessful(task, "failed", self._abandoned)
@@ -72,7 +72,7 @@ class ServiceMonitor:
         except UnprovenReadingError as verdict:
             self._consecutive_failures, self.has_succeeded = 0, True
             return _unsuccessful(task, "unproven", str(verdict))
-        except RequestLimitsError:
+        except WorkStoppedError:
             raise
         except Exception as error:  # noqa: BLE001 - one odd response must not stop the others
             reason = self._explain(task, error)
@@ -145,7 +145,7 @@ class ServiceMonitor:
             self._remember(await self.read(task))
         except UnprovenReadingError:
             return True
-        except RequestLimitsError:
+        except WorkStoppedError:
             raise
         except Exception:  # noqa: BLE001 - any failure means no response
             return False

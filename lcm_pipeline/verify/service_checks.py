@@ -15,9 +15,10 @@ from lcm_pipeline.model.payloads import SERVICE_ZONE
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.transform.registrations import client_of
 from lcm_pipeline.verify.findings import Finding, Level
+from lcm_pipeline.warehouse.clock import MOST_CLOCK_SECONDS, describe_difference
 
 _WARN_CERTIFICATE_DAYS = 21
-_WARN_CLOCK_SECONDS, _FAIL_CLOCK_SECONDS = 30, 300
+_WARN_CLOCK_SECONDS = 30
 _PROBE_SECONDS = 15.0
 _ATTEMPTS = 2
 _MAX_DAYS, _MAX_CLIENTS = 7, 10
@@ -69,11 +70,10 @@ def check_clock(name: str, ahead: float | None) -> Finding:
     if ahead is None:
         return Finding(name, Level.OK, "not reported")
     seconds = abs(ahead)
-    direction = "ahead of" if ahead > 0 else "behind"
-    found = f"{seconds:,.0f} s {direction} this machine's" if seconds >= 1 else "agrees"
+    found = describe_difference(ahead) if seconds >= 1 else "agrees"
     if seconds < _WARN_CLOCK_SECONDS:
         return Finding(name, Level.OK, found)
-    state = Level.FAIL if seconds >= _FAIL_CLOCK_SECONDS else Level.WARN
+    state = Level.FAIL if seconds >= MOST_CLOCK_SECONDS else Level.WARN
     return Finding(name, state, found, "synchronize both with NTP: days end by the clock")
 
 

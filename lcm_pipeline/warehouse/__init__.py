@@ -16,6 +16,7 @@ errors.py            errors that the user can fix;  redaction.py  errors without
 queries.py           the statements of sql/, by name
 migrations.py        creates and upgrades the schema
 preparation.py       opens the warehouse of the programme for work that calls the API
+clock.py             its clock, compared with ours
 programme.py         the programme whose data it holds;  identity.py  which database it is
 locks.py             what is locked, and how;  lock_waits.py  who holds a lock that is waited for
 partitions.py        the months of partitioned tables

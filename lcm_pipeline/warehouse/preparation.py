@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from lcm_pipeline.settings import Settings
+from lcm_pipeline.warehouse.clock import warn_of_other_clock
 from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
 from lcm_pipeline.warehouse.migrations import migrate
 from lcm_pipeline.warehouse.privacy.expiration import limit_first_sync
@@ -34,6 +35,7 @@ def prepare_warehouse(warehouse: Warehouse, settings: Settings) -> None:
     Raises as `programme_warehouse` does.
     """
     migrate(warehouse, marts_may_wait=True)
+    warn_of_other_clock(warehouse)
     require_programme(warehouse, settings)
     use_keys(warehouse, settings)
     if settings.retention_months is not None:

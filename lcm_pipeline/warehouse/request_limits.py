@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import psycopg
 
-from lcm_pipeline.model.errors import UserError
+from lcm_pipeline.model.errors import UserError, WorkStoppedError
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.queries import query
 
@@ -25,11 +25,8 @@ from lcm_pipeline.warehouse.queries import query
 MOST_SILENT_SECONDS = 60.0
 
 
-class RequestLimitsError(UserError):
-    """The limits cannot be read in the warehouse, and no request may leave without them.
-
-    It concerns no single client or update: the sync or the push has to stop.
-    """
+class RequestLimitsError(WorkStoppedError):
+    """The limits cannot be read in the warehouse, and no request may leave without them."""
 
 
 @contextmanager

@@ -181,6 +181,10 @@ from pg_class
 inner join pg_namespace on pg_namespace.oid = pg_class.relnamespace
 where pg_namespace.nspname = 'public' and pg_class.relname = 'lcm_migrations';
 
+-- name: clock_of_server
+-- purpose: what time it is for the server
+select clock_timestamp() as clock;
+
 -- name: facts_of_server
 -- purpose: facts about the server for lcm doctor; needs only the right to connect
 select

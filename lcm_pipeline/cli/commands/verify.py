@@ -16,6 +16,7 @@ from lcm_pipeline.settings.model import LARGEST_INTEGER
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.verify.repair import refresh_after_repair, repair_clients
 from lcm_pipeline.verify.verify import Verification, verify_clients
+from lcm_pipeline.warehouse.clock import warn_of_other_clock
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.programme import require_programme
 
@@ -43,6 +44,7 @@ def verify(
     settings = load_settings()
     settings.required_api_url()
     with explained_identity(), existing_warehouse(settings) as warehouse:
+        warn_of_other_clock(warehouse)
         require_programme(warehouse, settings)
         require_keys(warehouse, settings)
         with command_progress() as progress:

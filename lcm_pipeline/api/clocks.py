@@ -1,0 +1,30 @@
+"""The clock of the service, by the Date of its responses, which has whole seconds."""
+
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+
+# A longer header is no date.
+_LONGEST_DATE = 100
+
+
+def seconds_ahead(date_header: str | None, sent_at: float, received_at: float) -> float | None:
+    """Seconds by which the service's clock is ahead of ours; None without a Date.
+
+    sent_at, received_at: when the request was sent and its response received, in Unix time of our
+    clock. A Date between the two shows no difference: the service sets it at any time in between.
+    """
+    date = None if date_header is None else _unix_time(date_header[:_LONGEST_DATE])
+    if date is None:
+        return None
+    return date - min(max(date, int(sent_at)), received_at)
+
+
+# All responses of a second have the same Date.
+@lru_cache(maxsize=16)
+def _unix_time(date_header: str) -> float | None:
+    try:
+        moment = parsedate_to_datetime(date_header)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError, TypeError, IndexError):
+        return None
