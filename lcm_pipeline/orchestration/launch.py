@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -35,7 +36,7 @@ from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.progress import Progress
 from lcm_pipeline.sync.report import SyncReport
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.ingest.runs import RunProgress
+from lcm_pipeline.warehouse.ingest.runs import RunProgress, SilentReader
 from lcm_pipeline.warehouse.migrations import have_old_marts
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,8 @@ logger = logging.getLogger(__name__)
 # The command prints to the terminal; Dagster's messages are in the event log.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _PROGRESS_SECONDS = 1.0
+# A reader that waits for a slow service is silent too, so this is only reported.
+_SILENT_SECONDS = 120.0
 
 
 def materialize_window(
@@ -193,6 +196,8 @@ def _reporting_progress(engine: SyncEngine, command_id: int) -> Iterator[None]:
 
 def _poll_progress(engine: SyncEngine, command_id: int, is_over: threading.Event) -> None:
     known: dict[str, RunProgress] = {}
+    reported: set[SilentReader] = set()
+    check_at = time.monotonic() + _SILENT_SECONDS
     while not is_over.wait(_PROGRESS_SECONDS):
         for run in engine.progress_of(command_id):
             before = known.get(run.feed)
@@ -204,8 +209,25 @@ def _poll_progress(engine: SyncEngine, command_id: int, is_over: threading.Event
             if run.failed > failed_before:
                 engine.progress.fail(run.feed, run.failed - failed_before)
             known[run.feed] = run
+        if time.monotonic() >= check_at:
+            check_at = time.monotonic() + _SILENT_SECONDS / 4
+            _warn_of_silent_readers(engine, command_id, reported)
     for feed in known:
         engine.progress.finish(feed)
+
+
+def _warn_of_silent_readers(
+    engine: SyncEngine, command_id: int, reported: set[SilentReader]
+) -> None:
+    """Log each reader that has been silent for long, once per silence; adds it to `reported`."""
+    silent = set(engine.silent_readers(command_id, _SILENT_SECONDS))
+    for reader in sorted(silent - reported):
+        logger.warning(
+            "%s: waiting for a process that has been silent since %s (from %s, server process %d)."
+            " If it is stopped or hangs, continue or end it",
+            reader.feed, f"{reader.since:%Y-%m-%d %H:%M} UTC", reader.address, reader.pid,
+        )  # fmt: skip
+    reported |= silent
 
 
 def _remove_old(

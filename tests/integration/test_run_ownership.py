@@ -16,8 +16,17 @@ from lcm_pipeline.model.windows import Window
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.ingest.runs import Run, RunLostError, begin_run, close_run, end_run
+from lcm_pipeline.warehouse.ingest.runs import (
+    Run,
+    RunLostError,
+    begin_command,
+    begin_run,
+    close_run,
+    end_run,
+    silent_readers,
+)
 from lcm_pipeline.warehouse.ingest.tasks import claim_tasks, pending_elsewhere
+from lcm_pipeline.warehouse.queries import query
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 from tests.conftest import MakeSettings, Programme
 from tests.crash.fault_cases import Saboteur
@@ -69,6 +78,22 @@ def test_a_reader_killed_in_a_long_statement_releases_its_claims_at_once(
     owner.kill()
     owner.communicate()
     assert eventually(lambda: not fetch_rows(warehouse, _LOCKS_HELD))
+
+
+def test_a_process_that_is_stopped_in_the_middle_of_a_run_is_found(warehouse: Warehouse) -> None:
+    """As by Ctrl-Z: its session lives, and the run waits for it."""
+    with joined(warehouse) as (reconnecting, run), joined(warehouse) as (working, _):
+        command_id = reconnecting.run(lambda s: begin_command(s, ["leads"], DAYS))
+        values = {"run_id": run.run_id, "command_id": command_id}
+        reconnecting.run(lambda s: s.execute(query("assign_run"), values))
+        stopped = backend_of(reconnecting)
+
+        def silent_pids() -> list[int]:
+            working.run(lambda s: s.execute("select"))
+            return [one.pid for one in silent_readers(warehouse, command_id, 1.0)]
+
+        assert eventually(lambda: silent_pids() == [stopped])
+        assert silent_readers(warehouse, command_id, 3600) == []
 
 
 def add_clients(reconnecting: ReconnectingSession, run: Run, count: int) -> None:

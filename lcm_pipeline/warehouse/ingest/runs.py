@@ -123,6 +123,33 @@ def progress_of_command(warehouse: Warehouse, command_id: int) -> list[RunProgre
     return []
 
 
+class SilentReader(NamedTuple):
+    """A process that works on a run, and of which nothing was heard. since: with time zone.
+
+    pid: its server process. address: where it is. It may wait for the service, or be stopped.
+    """
+
+    feed: str
+    pid: int
+    address: str
+    since: datetime
+
+
+def silent_readers(warehouse: Warehouse, command_id: int, seconds: float) -> list[SilentReader]:
+    """The readers of a command that the warehouse has not heard of for some seconds.
+
+    Empty while the warehouse is unreachable.
+    """
+    values = {"command_id": command_id, "seconds": seconds}
+    with (
+        suppress(psycopg.Error),
+        warehouse.connect(autocommit=True, application_name="lcm progress") as session,
+    ):
+        rows = session.execute(query("silent_readers"), values)
+        return [SilentReader(*row) for row in rows.fetchall()]
+    return []
+
+
 def begin_run(
     reconnecting: ReconnectingSession,
     feed: str,

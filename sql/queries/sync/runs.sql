@@ -56,6 +56,24 @@ where runs.command_id = %(command_id)s
 group by runs.run_id, runs.feed
 order by runs.run_id;
 
+-- name: silent_readers
+-- purpose: sessions that work on a run of a command, and whose client has sent nothing for a while
+-- parameters: command_id, seconds
+select
+    runs.feed,
+    activity.pid,
+    coalesce(host(activity.client_addr) || ':' || activity.client_port, 'a socket') as address,
+    activity.state_change as silent_since
+from sync.command_runs as runs
+inner join sync.session_locks
+    on session_locks.kind = 'run' and session_locks.lock_id = runs.run_id
+inner join pg_stat_activity as activity on activity.pid = session_locks.session_pid
+where
+    runs.command_id = %(command_id)s
+    and activity.wait_event_type = 'Client'
+    and activity.state_change < clock_timestamp() - make_interval(secs => %(seconds)s)
+order by runs.feed, activity.pid;
+
 -- name: abandon_outdated_runs
 -- purpose: abandon unfinished runs whose days a later run of the feed has covered; returns them
 -- Runs that a live process works on are left as they are. A run without a command covers nothing: it
