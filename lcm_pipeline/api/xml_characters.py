@@ -2,7 +2,8 @@
 
 A .NET server writes a control character of a text as `&#x1F;`, and a lone surrogate as `&#xD83D;`.
 Before parsing, each is replaced by a mark: a private-use character of plane 16. When the response
-is JSON, each mark is replaced by the raw character, or by the escape of the surrogate.
+is JSON, each mark is replaced by what a JSON server writes: an escape for a reference, the raw
+character for a raw one.
 """
 
 import re
@@ -15,10 +16,11 @@ _SURROGATES = range(0xD800, 0xE000)
 # Replaces references beyond the last code point.
 _SUBSTITUTE = 0x1A
 
-# Ranges of marks: control characters and bytes that are not UTF-8, by number; lone surrogates;
-# U+FFFE and U+FFFF.
+# Ranges of marks: raw control characters and bytes that are not UTF-8, by number; references to
+# control characters; lone surrogates; U+FFFE and U+FFFF.
 _MARKS = 0x100000
 _BYTES = _MARKS + 0x100
+_REFERENCES = _MARKS + 0x200
 _HALF_PAIRS = _MARKS + 0x1000
 _NO_CHARACTERS = _MARKS + 0x2000
 _LAST_MARK = _MARKS + 0x2001
@@ -61,7 +63,7 @@ def mark_forbidden(body: bytes) -> bytes | None:
 
 
 def unmark_forbidden(document: bytes) -> bytes:
-    """Replace the marks in JSON by their characters; JSON is invalid at each of these places."""
+    """Replace the marks in JSON by escapes and raw characters; the raw ones make it invalid."""
     text = _MARK.sub(_restore, document.decode())
     return text.encode("utf-8", "surrogateescape")
 
@@ -81,7 +83,9 @@ def _replace(found: re.Match[str]) -> str:
     if number in _SURROGATES:
         return chr(_HALF_PAIRS + number - _SURROGATES.start)
     character = chr(number)
-    return _mark_of_raw(character) if _RAW_FAULT.match(character) else found[0]
+    if _RAW_FAULT.match(character) is None:
+        return found[0]
+    return chr(_REFERENCES + number) if number < 0x20 else _mark_of_raw(character)
 
 
 def _mark_of_raw(character: str) -> str:
@@ -99,6 +103,8 @@ def _restore(found: re.Match[str]) -> str:
         return chr(0xFFFE + number - _NO_CHARACTERS)
     if number >= _HALF_PAIRS:
         return f"\\u{_SURROGATES.start + number - _HALF_PAIRS:04x}"
+    if number >= _REFERENCES:
+        return f"\\u{number - _REFERENCES:04x}"
     if number >= _BYTES:
         return chr(0xDC00 + number - _BYTES)
     return chr(number - _MARKS)

@@ -68,7 +68,7 @@ def xml_to_json(response_type: type[Response], body: bytes) -> bytes:
     """Convert a response to JSON bytes; raises NotXmlError for HTML, a DTD or broken XML.
 
     A character that XML does not allow is written to the JSON as a JSON server would have sent it:
-    raw, which decoders reject. So it costs the row that contains it, and no other.
+    a reference as an escape, a raw one raw, which decoders reject. So at most its own row is lost.
     """
     try:
         root = _parse(body)

@@ -30,6 +30,7 @@ DAY = date(2026, 3, 1)
 ZONE = SERVICE_ZONE
 HALF = "holds half a surrogate pair"
 CONTROL = "holds a control character"
+NUL = "holds a NUL character"
 XML = "application/xml; charset=utf-8"
 
 # Text between quotes as a server might send it, and the reason for refusing its row.
@@ -47,9 +48,8 @@ BAD_JSON_TEXTS = [
     (rb"a\u12G4", "malformed JSON"),
 ]
 BAD_XML_TEXTS = [
-    (b"a&#x1F;", CONTROL),
-    (b"a&#11;", CONTROL),
-    (b"&#0;", CONTROL),
+    (b"&#0;", NUL),
+    (b"a&#x1F;&#0;", NUL),
     (b"a\x0bb", CONTROL),
     (b"<![CDATA[\x0b]]>", CONTROL),
     (b"a&#xD83D;", HALF),
@@ -465,14 +465,23 @@ def test_text_in_an_unknown_charset_is_malformed() -> None:
 def test_references_within_cdata_and_comments_are_plain_text() -> None:
     name = "<!-- &#x1F; --><![CDATA[a&#x1F;]]>"
     rows = (
-        "<Row><Id>2</Id><ComponentType>2</ComponentType><PosName>&#1;</PosName></Row></Operations>"
+        "<Row><Id>2</Id><ComponentType>2</ComponentType><PosName>&#0;</PosName></Row></Operations>"
     )
     body = xml_of_shop(name).replace("</Operations>", rows).replace("<Rows>1", "<Rows>2")
     page = run(Service(Response(body.encode(), content_type=XML)), read_history)
     assert shop_of(page) == "a&#x1F;"
     landing = land_operations(client_rows(page.rows))
     assert len(landing.bad_rows) == 2  # neither has a moment; only the second has a bad text
-    assert landing.bad_rows[1].reason == f"PosName: {CONTROL}"
+    assert landing.bad_rows[1].reason == f"PosName: {NUL}"
+
+
+def test_a_referenced_control_character_is_the_same_text_in_xml_as_in_json() -> None:
+    responses = [
+        Response((NAMED % r"a\u001f\u000b\u0001b").encode(), content_type="application/json"),
+        Response(xml_of_shop("a&#x1F;&#11;&#1;b").encode(), content_type=XML),
+    ]
+    pages = [run(Service(response), read_history) for response in responses]
+    assert [shop_of(page) for page in pages] == ["a\x1f\x0b\x01b"] * 2
 
 
 @pytest.mark.parametrize(
