@@ -384,6 +384,46 @@ def test_what_readings_saw_lost_and_given_back_is_of_these_lots(
     assert _owed(story, SECOND) == owed
 
 
+def test_what_was_given_back_to_a_lot_that_had_been_emptied_since_is_of_that_lot(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    """Its loss is not taken for that of the later redemption, which has one of its own."""
+    alone, again = 1, 2
+    with empty_world(START, datetime(2026, 3, 1, 1)) as simulator:
+        story = Story(simulator, warehouse, tmp_path)
+        lots = {}
+        for client in (alone, again):
+            story.author.client(client, "2026-03-01T01:00:00", [{"Card": client}])
+            lots[client] = _lot(story, client, 1, 200, ChequeId=None)
+        story.sync_day(FIRST)
+        for day, number, points, remain in ((8, 1, 70, 130), (18, 2, 130, 0)):
+            for client in (alone, again):
+                add_cheque(story, client, number, day, 500, Redeemed=Decimal(points))
+                lots[client].row["Remain"] = Decimal(remain)
+            story.sync_day(date(2026, 3, day + 1))
+        before = {client: taken(story, client) for client in lots}
+        owed = _owed(story, SECOND)
+        for client in lots:
+            add_cheque(
+                story, client, 3, 25, -500, Refund=True, Redeemed=Decimal(-70),
+                Parent=client * 100 + 1,
+            )  # fmt: skip
+            lots[client].row["Remain"] = Decimal(70)
+        add_cheque(story, again, 4, 26, 500, Redeemed=Decimal(20))
+        lots[again].row["Remain"] = Decimal(50)
+        story.sync_day(THIRD)
+        assert_as_if_computed_anew(story.warehouse, "after the refunds")
+    back = (date(2026, 3, 25), "redeemed", 1, 70)
+    assert before[alone] == [
+        (date(2026, 3, 8), "redeemed", 1, -70), (date(2026, 3, 18), "redeemed", 1, -130),
+    ]  # fmt: skip
+    assert taken(story, alone) == [*before[alone], back]
+    # The two rows of the last reading are seen only together.
+    earlier = [movement for movement in taken(story, again) if movement[0] < back[0]]
+    assert summed(earlier) == summed(before[again])
+    assert _owed(story, SECOND) == owed
+
+
 def test_what_was_redeemed_later_on_the_expiry_day_did_not_expire(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:

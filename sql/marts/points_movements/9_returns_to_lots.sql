@@ -49,42 +49,61 @@ begin
     end if;
     create index on unplaced (client_id, cheque_id);
 
-    -- What a lot lost with a reading and had again with a later one: see levels.
+    -- What a lot lost with a reading, or had again, and no row of that reading is known to have taken or given: the
+    -- same loss may have been matched with a row of a later reading that used what was left of the lot.
     create temp table dips on commit drop as
+    with clients as (
+        select distinct client_id
+        from unplaced
+    )
+
     select
-        missing.client_id,
-        missing.component_type,
-        missing.lot_id,
-        missing.seen_at,
+        changes.client_id,
+        changes.component_type,
+        changes.lot_id,
+        changes.seen_at,
         lots.spending_rank,
         lots.starts_at,
-        greatest(missing.points - missing.points_before, 0) as fell,
-        greatest(missing.points_before - missing.points, 0) as rose
+        greatest(-sum(changes.points), 0) as fell,
+        greatest(sum(changes.points), 0) as rose
     from (
         select
-            *,
-            coalesce(
-                lag(points) over (partition by client_id, component_type, lot_id order by seen_at),
-                0
-            ) as points_before
-        from (
-            select
-                levels.client_id,
-                levels.component_type,
-                levels.lot_id,
-                levels.seen_at,
-                levels.level - least(levels.added, levels.remain) as points
-            from levels
-            inner join (select distinct client_id from unplaced) as clients
-                on clients.client_id = levels.client_id
-        ) as levels_now
-    ) as missing
+            client_id,
+            component_type,
+            lot_id,
+            seen_at,
+            least(added, remain) - coalesce(
+                lag(least(added, remain)) over (
+                    partition by client_id, component_type, lot_id order by seen_at
+                ), added
+            ) as points
+        from versions
+        inner join clients using (client_id)
+        union all
+        select
+            movements.client_id,
+            movements.component_type,
+            movements.lot_id,
+            cheques.seen_at,
+            -movements.points as points
+        from movements
+        inner join clients
+            on clients.client_id = movements.client_id
+        inner join cheques
+            on
+                cheques.client_id = movements.client_id
+                and cheques.cheque_id = movements.cheque_id
+        where movements.kind <> 'added' and movements.lot_id is not null
+    ) as changes
     inner join lots
         on
-            lots.client_id = missing.client_id
-            and lots.component_type = missing.component_type
-            and lots.lot_id = missing.lot_id
-    where missing.points <> missing.points_before;
+            lots.client_id = changes.client_id
+            and lots.component_type = changes.component_type
+            and lots.lot_id = changes.lot_id
+    group by
+        changes.client_id, changes.component_type, changes.lot_id, changes.seen_at,
+        lots.spending_rank, lots.starts_at
+    having sum(changes.points) <> 0;
     create index on dips (client_id, seen_at);
 
     create temp table returned_parts (
