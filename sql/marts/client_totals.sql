@@ -4,6 +4,8 @@
 --   have not expired by the last day of operations: blocked when the source says that they are not
 --   active, though they have started; pending while they start later; else active. Recent are the
 --   purchases of the last rfm_days days. Marts by client are made of it.
+-- as days pass: pass_days_of_totals
+-- as days pass, add clients: scope_passed_totals
 create view refresh.client_totals as
 with bought as (
     select

@@ -11,6 +11,7 @@
 --   were never read. roster_from: registrations are polled by the day, and the source never reports
 --   of earlier ones, so where the first day that was read had registrations, or rows are older, there
 --   may be members of whom nothing here knows.
+-- refreshed: always
 create materialized view mart.data_completeness as
 with days_of_feeds as materialized (
     select * from sync.day_completeness

@@ -3,7 +3,8 @@
 -- formula: what remains of lots given by the last day of operations that expire in the 90 days after
 --   it. What remains is that of the newest reading. mart.points_expiring shows it with the day: it would
 --   be another row every day. As a day passes, a refresh removes what ended and adds what is that near
---   now, of all clients (end_expiring_lots, add_expiring_lots).
+--   now, of all clients.
+-- as days pass: end_expiring_lots, add_expiring_lots
 create view refresh.expiring_lots as
 select
     lots.client_id,

@@ -11,6 +11,7 @@
 --   seen in a status of new_lead_statuses (or closed_lead_statuses): the programme's own names have to be
 --   put there. A day that is given is judged by what its reading knew; the limits are those of the day on
 --   which the lead was made (mart.dated_parameters).
+-- refreshed: always
 create or replace function mart.leads_sla_on(asked_day date)
 returns table (
     as_of_date date,

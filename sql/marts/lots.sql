@@ -8,6 +8,7 @@
 --   end of its expiry day, at the earliest of the day on which it was given. All loaded rows are here,
 --   those of a day that has not ended too, but none of an implausible day: see
 --   mart.first_plausible_day().
+-- record changes: record_lots
 create view refresh.lots as
 with estimated as (
     select

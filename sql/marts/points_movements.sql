@@ -10,6 +10,9 @@
 --   are given positive and taken negative: a refund that gives points back is `redeemed` with a plus.
 --   `corrected`: deductions, and rows that vanished although their points had moved. All movements of
 --   a client sum up to what remains of its lots.
+-- needs: spending order
+-- as days pass: expire_lots
+-- record changes: record_movements
 
 drop function if exists refresh.points_ledger cascade;
 -- The ledger, step by step. Each step is stored: in one statement, the planner would guess at what comes

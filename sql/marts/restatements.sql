@@ -7,6 +7,7 @@
 --   negative, by the cheque's own row, or by the first of the rows that name it where it has none: an
 --   order that names a cheque adds nothing to it. Points: added by bonus rows. Rows of the other
 --   feeds have no amount; those that keep no history count as mutated by the time of the change.
+-- refreshed: always
 create materialized view mart.restatements as
 select
     day,

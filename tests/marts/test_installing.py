@@ -11,7 +11,7 @@ import pytest
 from lcm_pipeline.warehouse.access.dictionary import as_markdown, describe
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts import definitions as module
-from lcm_pipeline.warehouse.marts.definitions import marts
+from lcm_pipeline.warehouse.marts.definitions import OF_RUNS, marts
 from lcm_pipeline.warehouse.marts.install import MartInUseError, install_marts
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.migrations import migrate
@@ -249,6 +249,36 @@ def test_one_line_in_its_head_makes_a_mart_incremental(
     assert all(column.comment and column.table_comment for column in found)
     refresh_marts(warehouse)
     assert "refunds" in {one.name for one in refresh_marts(warehouse, everything=True)}
+
+
+@pytest.mark.parametrize("line", ["refreshed: alway", "as day pass: expire_lots", "needs: lots"])
+def test_a_line_of_a_head_that_means_nothing_is_an_error(line: str, sql_copy: Path) -> None:
+    """Ignored, it would leave rows of the mart as they are."""
+    path = sql_copy / "card_mix.sql"
+    path.write_text(path.read_text().replace("-- grain: ", f"-- {line}\n-- grain: ", 1))
+    with pytest.raises(ValueError, match=line):
+        marts()
+
+
+def test_a_renamed_mart_is_refreshed_as_its_head_says(warehouse: Warehouse, sql_copy: Path) -> None:
+    for path in sql_copy.glob("*.sql"):
+        text = path.read_text().replace("restatements", "restated_days")
+        path.write_text(text)
+    (sql_copy / "restatements.sql").rename(sql_copy / "restated_days.sql")
+    _install(warehouse)
+    refresh_marts(warehouse)
+    assert {one.name for one in refresh_marts(warehouse) if not one.is_skipped} == {
+        "data_completeness", "leads_sla", "restated_days",
+    }  # fmt: skip
+
+
+def test_what_refreshes_do_besides_is_declared_where_it_has_an_effect() -> None:
+    for mart in marts():
+        besides = mart.head.keys() & {"as days pass", "as days pass, add clients", "needs"}
+        assert not besides or mart.refreshed_by == "client", mart.name
+        assert "record changes" not in mart.head or mart.follows_changes, mart.name
+        assert "refreshed" not in mart.head or mart.kind == "materialized view", mart.name
+    assert {mart.name for mart in marts()} >= OF_RUNS
 
 
 def test_a_mart_whose_file_is_gone_is_dropped(warehouse: Warehouse, sql_copy: Path) -> None:

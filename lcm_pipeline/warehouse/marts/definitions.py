@@ -34,9 +34,34 @@ A file may also create its table itself, from a formula in `refresh` that reads 
 long formula can be in files of a folder with the name of the mart, which run before it in the order
 of their names. The inputs of a refresh (the readings, the last day known) are plain views, so they
 are always current.
+
+Other lines of the head say what else a refresh has to do for the mart. Their statements are those
+of sql/queries; the statements for days have the parameters of `Elapsed.values`.
+
+    -- refreshed: always
+
+It shows pending tasks, the quarantine or the time of the last reading, which a run changes without
+writing a row. So a refresh never skips it as up to date.
+
+    -- as days pass: STATEMENT, STATEMENT
+
+Days that pass change rows of clients that are not in scope; these statements change them.
+
+    -- as days pass, add clients: STATEMENT
+
+Clients for whom those statements do not do; they are computed again.
+
+    -- record changes: STATEMENT
+
+It records which rows were written or removed, for the sums of rows.
+
+    -- needs: spending order
+
+It is computed after the order in which lots are redeemed was detected.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from graphlib import TopologicalSorter
@@ -61,11 +86,20 @@ Incremental = Literal["client", "day", "month", "sums", "rows"]
 
 _READS = re.compile(r"\b(?:from|join)\s+mart\.(\w+)|from mart\.(\w+),", re.IGNORECASE)
 _TABLES = re.compile(r"\b(?:from|join)\s+(?:core|history|sync)\.(\w+)", re.IGNORECASE)
-_HEADER = re.compile(r"-- (question|grain|formula): ((?:.|\n--  )+)")
-_INCREMENTAL = re.compile(
-    r"^-- incremental: (day|day and later|month|(?:sums|sums of rows|rows) by (?P<keys>[\w, ]+))$",
-    re.MULTILINE,
-)
+_HEAD = re.compile(r"(?:--.*\n)+")
+_HEADER = re.compile(r"^-- ([a-z][a-z, ]*): ((?:.|\n--  )+)", re.MULTILINE)
+# The lines of a head, and what may be in each.
+_HEADERS = {
+    "question": r".+",
+    "grain": r".+",
+    "formula": r".+",
+    "incremental": r"day|day and later|month|(?:sums|sums of rows|rows) by (?P<keys>[\w, ]+)",
+    "refreshed": r"always",
+    "as days pass": r"\w+(?:, \w+)*",
+    "as days pass, add clients": r"\w+",
+    "record changes": r"\w+",
+    "needs": r"spending order",
+}
 _MAKES = re.compile(r"^create (?:or replace )?(view|materialized view|table) mart\.(\w+)", re.M)
 
 
@@ -73,16 +107,27 @@ _MAKES = re.compile(r"^create (?:or replace )?(view|materialized view|table) mar
 class Mart:
     """One file of sql/marts.
 
-    reads: the other marts that it reads. tables: tables and views of core, history and sync.
+    head: the lines of its head, by their first words. reads: the other marts that it reads.
+    tables: tables and views of core, history and sync.
     """
 
     name: str
     text: str
-    question: str
-    grain: str
-    formula: str
+    head: Mapping[str, str]
     reads: tuple[str, ...]
     tables: tuple[str, ...]
+
+    @property
+    def question(self) -> str:
+        return self.head["question"]
+
+    @property
+    def grain(self) -> str:
+        return self.head["grain"]
+
+    @property
+    def formula(self) -> str:
+        return self.head["formula"]
 
     @property
     def checksum(self) -> str:
@@ -105,7 +150,7 @@ class Mart:
     @cached_property
     def _declared(self) -> re.Match[str] | None:
         """The line `-- incremental` of its head."""
-        return _INCREMENTAL.search(self.text)
+        return re.fullmatch(_HEADERS["incremental"], self.head.get("incremental", ""))
 
     @cached_property
     def kind(self) -> Kind:
@@ -124,12 +169,27 @@ class Mart:
     @property
     def sums_rows(self) -> bool:
         """Whether the sums change by single rows of what they read."""
-        return self._declared is not None and self._declared[1].startswith("sums of rows")
+        return self._declared is not None and self._declared[0].startswith("sums of rows")
 
     @property
     def is_running(self) -> bool:
         """Whether what happens on a day counts on all later days too."""
-        return self._declared is not None and self._declared[1] == "day and later"
+        return self._declared is not None and self._declared[0] == "day and later"
+
+    @property
+    def is_never_skipped(self) -> bool:
+        """Whether a refresh computes it although no row below it changed."""
+        return "refreshed" in self.head
+
+    @property
+    def as_days_pass(self) -> tuple[str, ...]:
+        """The statements that change rows of clients that are not in scope."""
+        return tuple(self.head["as days pass"].split(", ")) if "as days pass" in self.head else ()
+
+    @property
+    def needs_spending_order(self) -> bool:
+        """Whether its rows depend on the order in which lots are redeemed."""
+        return "needs" in self.head
 
     @property
     def follows_changes(self) -> bool:
@@ -146,8 +206,8 @@ class Mart:
             return None
         if self._declared:
             if self.keys:
-                return "sums" if self._declared[1].startswith("sums") else "rows"
-            return "month" if self._declared[1] == "month" else "day"
+                return "sums" if self._declared[0].startswith("sums") else "rows"
+            return "month" if self._declared[0] == "month" else "day"
         if "refresh.days" in self.text:
             return "day"
         return "month" if "refresh.months" in self.text else "client"
@@ -177,6 +237,11 @@ def sources_below() -> dict[str, frozenset[str]]:
     return below
 
 
+def marts_read(statement: str) -> set[str]:
+    """The names after `from mart.` and `join mart.` in a statement."""
+    return {name for pair in _READS.findall(statement) for name in pair if name}
+
+
 def _parts(path: Path) -> list[Path]:
     return sorted(path.with_suffix("").glob("*.sql"))
 
@@ -189,14 +254,16 @@ def _changed_at(path: Path) -> int:
 def _read(path: Path, _modified_at: int) -> Mart:
     """Parse the file; cached by its modification time, as each step of a run needs all of them."""
     text = "".join(part.read_text("utf-8") for part in [*_parts(path), path])
-    header = {name: re.sub(r"\n--\s+", " ", said).strip() for name, said in _HEADER.findall(text)}
-    reads = {name for pair in _READS.findall(text) for name in pair if name} - {path.stem}
+    first_lines = _HEAD.match(path.read_text("utf-8"))
+    declared = _HEADER.findall(first_lines[0] if first_lines else "")
+    head = {name: re.sub(r"\n--\s+", " ", said).strip() for name, said in declared}
+    for name, said in head.items():
+        if not re.fullmatch(_HEADERS.get(name, ""), said):
+            raise ValueError(f"a line in the head of {path.name} means nothing: {name}: {said}")
     return Mart(
         path.stem,
         text,
-        header["question"],
-        header["grain"],
-        header["formula"],
-        tuple(sorted(reads)),
+        head,
+        tuple(sorted(marts_read(text) - {path.stem})),
         tuple(sorted(set(_TABLES.findall(text)))),
     )

@@ -23,19 +23,6 @@ from lcm_pipeline.warehouse.marts.scope import Scope
 from lcm_pipeline.warehouse.marts.sums import Sums
 from lcm_pipeline.warehouse.queries import query
 
-# Marts in which clients that are not in scope change as days pass: the statements that change their
-# rows. For some clients of these, such a statement does not do, so they are computed again.
-_PASSED = {
-    "points_movements": ("expire_lots",),
-    "client_totals": ("pass_days_of_totals",),
-    "expiring_lots": ("end_expiring_lots", "add_expiring_lots"),
-}
-_PASSED_CLIENTS = {"client_totals": "scope_passed_totals"}
-# Marts whose changed rows sums over rows need.
-_RECORDED = {"points_movements": "record_movements", "lots": "record_lots"}
-# What happened to each lot: it needs to know in which order they are redeemed.
-_LEDGER = "points_movements"
-
 
 class IncrementalRefresher:
     """Refreshes tables within one transaction; the caller passes each after those that it reads."""
@@ -53,7 +40,7 @@ class IncrementalRefresher:
         if self._scope.is_empty and mart.refreshed_by in ("client", "sums"):
             return 0
         self._sums.copy_contributions(mart)
-        if mart.name == _LEDGER:
+        if mart.needs_spending_order:
             self._scope.detect_spending_order()
         if mart.refreshed_by == "client" and self._scope.is_full:
             rows = replace_all_rows(self._session, mart)
@@ -76,10 +63,10 @@ class IncrementalRefresher:
         of_scope = SQL("join refresh.scope on scope.client_id = stored.client_id")
         if not elapsed.has_days:
             return self._write_differing(mart, formula_of(mart), SQL(""), of_scope)
-        passed = _PASSED_CLIENTS.get(mart.name)
-        with self._scope.with_added(passed, **elapsed.values) if passed else nullcontext():
+        added = mart.head.get("as days pass, add clients")
+        with self._scope.with_added(added, **elapsed.values) if added else nullcontext():
             rows = self._write_differing(mart, formula_of(mart), SQL(""), of_scope)
-            for name in _PASSED.get(mart.name, ()):
+            for name in mart.as_days_pass:
                 rows += self._session.execute(query(name), elapsed.values).rowcount
         return rows
 
@@ -99,6 +86,6 @@ class IncrementalRefresher:
         with write_differing(self._session, mart, computed, computed_where, stored_where) as rows:
             if not self._scope.is_full:
                 self._days.follow(mart)
-                if mart.name in _RECORDED:
-                    self._session.execute(query(_RECORDED[mart.name]))
+                if record := mart.head.get("record changes"):
+                    self._session.execute(query(record))
         return rows

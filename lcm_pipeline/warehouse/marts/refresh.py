@@ -20,20 +20,16 @@ from psycopg.sql import SQL, Identifier
 from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.marts.definitions import Mart, marts, sources_below
+from lcm_pipeline.warehouse.marts.definitions import Mart, marts, marts_read, sources_below
 from lcm_pipeline.warehouse.marts.differences import replace_rows
 from lcm_pipeline.warehouse.marts.incremental import IncrementalRefresher
 from lcm_pipeline.warehouse.marts.progress import logged_progress
 from lcm_pipeline.warehouse.marts.scope import Scope
-from lcm_pipeline.warehouse.queries import fetch_value, query
+from lcm_pipeline.warehouse.queries import fetch_value, queries, query
 from lcm_pipeline.warehouse.redaction import rule_of
 from lcm_pipeline.warehouse.sessions import ReconnectingSession, grant_memory
 
 logger = logging.getLogger(__name__)
-
-# These show pending tasks, the quarantine and the time of the last reading. A run changes those
-# without writing a row, so the digest does not cover them.
-_ALWAYS = frozenset({"data_completeness", "leads_sla", "restatements"})
 
 
 class MartRefusedError(UserError):
@@ -85,9 +81,9 @@ def are_up_to_date(warehouse: Warehouse) -> bool:
 
 def marts_behind(session: psycopg.Connection) -> list[str]:
     """The stored marts that do not show the facts, parameters and names as they are now."""
-    stored = [mart for mart in marts() if mart.kind != "view"]
-    signatures = _signatures(session, stored)
-    return sorted(signatures.keys() - _known(session, signatures) - _ALWAYS)
+    skipped = [mart for mart in marts() if mart.kind != "view" and not mart.is_never_skipped]
+    signatures = _signatures(session, skipped)
+    return sorted(signatures.keys() - _known(session, signatures))
 
 
 def refresh_completeness(warehouse: Warehouse) -> None:
@@ -133,6 +129,7 @@ def _refresh(
 ) -> list[MartRefresh]:
     signatures = _signatures(session, wanted)
     known = set() if everything else _known(session, signatures)
+    known -= {mart.name for mart in wanted if mart.is_never_skipped}
     tables = {mart.name for mart in wanted if mart.follows_changes}
     first, rest = _split(wanted)
     refreshed: list[MartRefresh] = []
@@ -161,14 +158,12 @@ def _refresh(
 def _record_published_figures(session: psycopg.Connection, refreshed: set[str]) -> None:
     """Record the first figures of new days and months, and figures of past months that changed.
 
-    Skips marts that were not refreshed, because a failed check blocks them.
+    Not from marts that were not refreshed, because a failed check blocks them.
     """
-    if "program_daily" in refreshed:
-        session.execute(query("publish_days"))
-    if "points_bridge_monthly" in refreshed:
-        session.execute(query("publish_months"))
-    if {"points_bridge_monthly", "points_rollforward_monthly"} <= refreshed:
-        session.execute(query("record_restated_figures"))
+    blocked = {mart.name for mart in marts() if mart.kind != "view"} - refreshed
+    for name in ("publish_days", "publish_months", "record_restated_figures"):
+        if blocked.isdisjoint(marts_read(queries()[name])):
+            session.execute(query(name))
 
 
 def _split(wanted: list[Mart]) -> tuple[list[Mart], list[Mart]]:
@@ -200,7 +195,7 @@ def _signatures(session: psycopg.Connection, wanted: list[Mart]) -> dict[str, st
 def _known(session: psycopg.Connection, signatures: dict[str, str]) -> set[str]:
     """The marts that show this state already."""
     rows: dict[str, str] = dict(session.execute(query("refreshed_marts")).fetchall())
-    return {name for name, found in signatures.items() if rows.get(name) == found} - _ALWAYS
+    return {name for name, found in signatures.items() if rows.get(name) == found}
 
 
 def _refresh_one(
