@@ -12,10 +12,10 @@ from lcm_pipeline.api.errors import LoyaltyApiError, TransientError
 from lcm_pipeline.model.errors import WorkStoppedError
 from lcm_pipeline.model.readings import Task
 from lcm_pipeline.reading.errors import UnprovenReadingError
+from lcm_pipeline.reading.proof import PagingHabits
 from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.sync.fan_out import Read
 from lcm_pipeline.sync.ledger import RunLedger
-from lcm_pipeline.sync.source import Source
 from lcm_pipeline.sync.threads import run_in_thread
 from lcm_pipeline.warehouse.ingest import tasks
 
@@ -25,10 +25,14 @@ _MOST_PROBES, _MOST_CHECKS = 3, 3
 
 @dataclass(frozen=True)
 class PagingChecks:
-    """The checks of a run whose tasks are clients. read: reads a task from the source."""
+    """The checks of a run whose tasks are clients.
+
+    habits: what is known of the paging; readings change them. read: reads a task from a source that
+    distrusts single pages.
+    """
 
     ledger: RunLedger
-    source: Source
+    habits: PagingHabits
     slots: asyncio.Semaphore
     read: Read
 
@@ -38,9 +42,8 @@ class PagingChecks:
         Once per endpoint: without it, each of the first readings would have to find out. A client
         that cannot be read shows nothing, so a few are tried.
         """
-        if self.source.habits.is_base_proven:
+        if self.habits.is_base_proven:
             return
-        self.source.distrusts = True
         async with self.slots:
             # Tasks of this run, so that a probe is not a request in addition to the reading.
             for task in await run_in_thread(partial(self.ledger.claim, _MOST_PROBES)):
@@ -54,7 +57,6 @@ class PagingChecks:
                     continue
                 await run_in_thread(partial(self.ledger.record, [outcome]))
                 break
-        self.source.distrusts = False
         await self.ledger.in_session(lambda session: tasks.drop_claims(session, self.ledger.run))
 
     async def verify_largest_page(self) -> bool:
@@ -63,18 +65,16 @@ class PagingChecks:
         A source that caps Length and reports the cap as the total looks complete on every page.
         When the largest page is shown to end where its total says, all smaller pages are proven. A
         client that can no longer be read is left pending, and the next largest page is used.
-        Reopened tasks are to be read from the same source, which then distrusts all single pages.
+        Reopened tasks are to be read from a source that distrusts all single pages.
         """
-        run, habits = self.ledger.run, self.source.habits
+        run, habits = self.ledger.run, self.habits
         reason = ""
         for _ in range(_MOST_CHECKS):
             found = await self.ledger.in_session(lambda s: tasks.largest_single_page(s, run))
             if found is None or found[1] <= habits.trusted_page:
-                self.source.distrusts = False
                 return False
             client_id, size = found
             base = habits.base
-            self.source.distrusts = True
             try:
                 is_whole = await self._is_whole_page(client_id, size)
             except WorkStoppedError:
@@ -86,7 +86,6 @@ class PagingChecks:
                 await self.ledger.in_session(fail)
                 continue
             if is_whole:
-                self.source.distrusts = False
                 return False
             # Pages at least as large may be capped too. With another base, every page is in doubt.
             floor = size if habits.base == base else 0
@@ -99,10 +98,10 @@ class PagingChecks:
 
     async def _is_whole_page(self, client_id: int, size: int) -> bool:
         """Read a client again; whether its page of `size` rows has all of them."""
-        base = self.source.habits.base
+        base = self.habits.base
         try:
             async with self.slots:
                 outcome = await self.read(Task(client_id))
         except UnprovenReadingError:
             return False
-        return outcome.source_total == size and self.source.habits.base == base
+        return outcome.source_total == size and self.habits.base == base

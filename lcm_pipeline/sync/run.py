@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -144,7 +144,7 @@ class SyncRun:
                 if not self.feed.is_by_day:
                     has_reopened = await self._paging_checks(source).verify_largest_page()
                     if has_reopened:
-                        await self._fan_out(source)
+                        await self._fan_out(replace(source, distrusts=True))
             await self._publish(allow_partial=is_last)
             if await self._end("published", command_id=self.command_id, leaves_tasks=is_last):
                 break
@@ -280,8 +280,8 @@ class SyncRun:
         await monitor.check_at_end()
 
     def _paging_checks(self, source: Source) -> PagingChecks:
-        read = partial(self._read_task, source)
-        return PagingChecks(self.ledger, source, self.shared.slots, read)
+        read = partial(self._read_task, replace(source, distrusts=True))
+        return PagingChecks(self.ledger, source.habits, self.shared.slots, read)
 
     async def _read_task(self, source: Source, task: Task) -> Outcome:
         if self.feed.is_by_day:

@@ -15,14 +15,14 @@ from lcm_pipeline.sync.errors import DayNotOverError
 _MOST_AHEAD = timedelta(days=366)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Source:
     """The API as one run sees it.
 
-    distrusts: do not believe a total that a single page satisfies. forgotten: erased persons, whose
-    rows are dropped.
-    kept_from: the first business day whose facts are kept; None for all. pseudonyms: the keys that
-    phones and cards are hashed with before staging.
+    habits: what is known of its paging; readings change them. distrusts: do not believe a total
+    that a single page satisfies. forgotten: erased persons, whose rows are dropped. kept_from: the
+    first business day whose facts are kept; None for all. pseudonyms: the keys that phones and
+    cards are hashed with before staging.
     """
 
     api: LoyaltyApi
