@@ -1,8 +1,8 @@
 """The SQL of the project: migrations in order, statements and report queries by name.
 
 It is in `sql/`, next to the package in a checkout and inside the package in a wheel. The statements
-of a table are in one file, `sql/queries/<schema>/<table>.sql`, each under a line `-- name: <name>`.
-Names are unique across all files.
+of a table are in one file, `sql/queries/<schema>/<table>.sql`, each under a line `-- name: <name>`
+and comments on its purpose and parameters. Names are unique across all files.
 """
 
 import re
@@ -17,6 +17,7 @@ from psycopg.sql import SQL, Composable, Composed, Identifier
 from lcm_pipeline.files import shipped
 
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
+_COMMENTS = re.compile(r"\A(?:(-- tag: .*\n)|--.*\n)+")
 
 
 def sql_folder() -> Path:
@@ -26,7 +27,11 @@ def sql_folder() -> Path:
 
 @cache
 def queries() -> dict[str, str]:
-    """Every statement of sql/queries, by its name."""
+    """Every statement of sql/queries, by its name.
+
+    Without the comments before it, in which `composed` would replace {names} too. A tag stays: the
+    statements that a server executes are recognized by it.
+    """
     found: dict[str, str] = {}
     for path in sorted((sql_folder() / "queries").rglob("*.sql")):
         _, *parts = _NAME.split(path.read_text(encoding="utf-8"))
@@ -34,7 +39,7 @@ def queries() -> dict[str, str]:
             if name in found:
                 raise ValueError(f"two statements are named {name}; one is in {path}")
             # No semicolon, so that a statement can be part of a larger one.
-            found[name] = text.strip().removesuffix(";")
+            found[name] = _COMMENTS.sub(r"\1", text).strip().removesuffix(";")
     return found
 
 

@@ -3,6 +3,7 @@
 import ast
 import re
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ _STATEMENT = re.compile(r"\s*(select|insert|update|delete|create|with)\s")
 _OUR_TABLE = re.compile(
     r"\b(from|join|into|update|table|view) (core|history|sync|outbox|mart|refresh|public|pg)[._]\w"
 )
-_HEADER = re.compile(r"(?:--.*\n)+")
+_HEADER = re.compile(r"^-- name: (\w+)\n((?:--.*\n)+)", re.MULTILINE)
 
 
 @cache
@@ -65,13 +66,28 @@ def test_benchmarks_and_tests_use_statements_that_exist() -> None:
     assert missing == []
 
 
+@cache
+def _headers() -> dict[str, str]:
+    """The comments before each statement, in its file."""
+    texts = [path.read_text("utf-8") for path in (sql_folder() / "queries").rglob("*.sql")]
+    return {name: header for text in texts for name, header in _HEADER.findall(text)}
+
+
+@pytest.mark.parametrize("name", queries())
+def test_a_statement_is_executed_without_the_comments_before_it(name: str) -> None:
+    """In these, {names} and what replaces them, of several lines, would be no comment any more."""
+    sent = queries()[name].splitlines()
+    before = list(takewhile(lambda line: line.startswith("--"), sent))
+    assert before == [line for line in _headers()[name].splitlines() if "-- tag: " in line]
+    assert [line for line in sent if re.search(r"--.*[{}]", line)] == []
+
+
 @pytest.mark.parametrize("name", queries())
 def test_every_statement_declares_its_purpose_and_parameters(name: str) -> None:
-    text = queries()[name]
-    header = _HEADER.match(text)
-    assert header and header[0].startswith("-- purpose: ")
+    text, header = queries()[name], _headers()[name]
+    assert header.startswith("-- purpose: ")
     used = set(re.findall(r"%\((\w+)\)s", text))
-    declared = re.search(r"^-- parameters?: (.*(?:\n--  .*)*)", header[0], re.MULTILINE)
+    declared = re.search(r"^-- parameters?: (.*(?:\n--  .*)*)", header, re.MULTILINE)
     names = set(re.findall(r"\w+", declared[1])) if declared else set()
     assert used <= names, f"not declared: {sorted(used - names)}"
 
@@ -80,7 +96,7 @@ def test_every_statement_declares_its_purpose_and_parameters(name: str) -> None:
 def test_every_statement_uses_the_parameters_that_it_declares(name: str) -> None:
     """One with {names} may get them with what these are replaced by."""
     text = queries()[name]
-    declared = re.search(r"^-- parameters?: (.*(?:\n--  .*)*)", text, re.MULTILINE)
+    declared = re.search(r"^-- parameters?: (.*(?:\n--  .*)*)", _headers()[name], re.MULTILINE)
     if declared is None or re.search(r"\{\w+\}", text):
         return
     listed = re.split(r"[,;]", re.sub(r"\([^)]*\)", "", declared[1].replace("\n--", "")))
