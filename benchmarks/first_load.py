@@ -28,7 +28,7 @@ from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 from lcm_pipeline.warehouse.ingest import tasks
 from lcm_pipeline.warehouse.ingest.publish import begin_batches, publish
-from lcm_pipeline.warehouse.ingest.runs import Run, begin_run, end_run
+from lcm_pipeline.warehouse.ingest.runs import Run, begin_run, finish_run
 from lcm_pipeline.warehouse.migrations import migrate
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
@@ -165,7 +165,7 @@ def load(warehouse: Warehouse, rows: int, rows_each: int, batch_rows: int) -> tu
             )
         )
         done = time.monotonic()
-        end_run(reconnecting, run, "published")
+        finish_run(reconnecting, run)
     return staged - began, done - staged
 
 

@@ -34,7 +34,7 @@ from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 from lcm_pipeline.warehouse.ingest import tasks
 from lcm_pipeline.warehouse.ingest.publish import publish
-from lcm_pipeline.warehouse.ingest.runs import Run, begin_run, end_run
+from lcm_pipeline.warehouse.ingest.runs import Run, begin_run, finish_run
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
 _ROWS_EACH = 50
@@ -100,7 +100,7 @@ def load_ours(warehouse: Warehouse, batch: Batch, *, is_known: bool = False) -> 
             lambda session: publish(session, run, (operations,), delete_fuse=0.05)
         )
         done = time.monotonic()
-        end_run(reconnecting, run, "published")
+        finish_run(reconnecting, run)
     return Timing(staged - began, done - staged, published.written)
 
 

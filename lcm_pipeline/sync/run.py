@@ -41,10 +41,11 @@ from lcm_pipeline.warehouse.ingest.runs import (
     Run,
     RunLostError,
     count_requests,
-    end_run,
+    finish_run,
     leave_run,
     read_counts,
     record_failure,
+    stop_run,
 )
 from lcm_pipeline.warehouse.marts.refresh import refresh_completeness
 from lcm_pipeline.warehouse.outbox.push_lock import quiet_seconds, was_pushing
@@ -138,6 +139,7 @@ class SyncRun:
 
     async def publish(self) -> None:
         """Publish the proven readings; a few times, read what a publish reopens, or others add."""
+        reconnecting = self.ledger.reconnecting
         for round_number in range(1, _MOST_ROUNDS + 1):
             is_last = round_number == _MOST_ROUNDS
             async with self._open_source() as source:
@@ -146,7 +148,10 @@ class SyncRun:
                     if has_reopened:
                         await self._fan_out(replace(source, distrusts=True))
             await self._publish(allow_partial=is_last)
-            if await self._end("published", command_id=self.command_id, leaves_tasks=is_last):
+            finish = partial(
+                finish_run, reconnecting, self.run, self.command_id, leaves_tasks=is_last
+            )
+            if await run_in_thread(finish, cancel_session=reconnecting):
                 break
             await self.read()
         self.ledger.progress.finish(self.feed.name)
@@ -184,20 +189,6 @@ class SyncRun:
             record = partial(record_failure, reconnecting, self.run, error)
             await run_in_thread(record, cancel_session=reconnecting)
             raise
-
-    async def _end(
-        self,
-        status: str,
-        error: str | None = None,
-        command_id: int | None = None,
-        *,
-        leaves_tasks: bool = True,
-    ) -> bool:
-        reconnecting = self.ledger.reconnecting
-        end = partial(
-            end_run, reconnecting, self.run, status, error, command_id, leaves_tasks=leaves_tasks
-        )
-        return await run_in_thread(end, cancel_session=reconnecting)
 
     @asynccontextmanager
     async def _open_source(self) -> AsyncIterator[Source]:
@@ -325,7 +316,9 @@ class SyncRun:
                 )
             )
         except PublishRefusedError as refused:
-            await self._end("stopped", str(refused))
+            reconnecting = self.ledger.reconnecting
+            stop = partial(stop_run, reconnecting, self.run, str(refused))
+            await run_in_thread(stop, cancel_session=reconnecting)
             raise SyncError(str(refused)) from refused
 
 

@@ -1,11 +1,13 @@
 """docs/states.md names the statuses that the database allows, and the database allows no others."""
 
 import re
+from typing import get_args
 
 import psycopg
 import pytest
 
 from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.ingest.runs import RunStatus
 from tests.architecture.repository import ROOT
 
 _SECTION = re.compile(
@@ -50,6 +52,10 @@ def _allowed(warehouse: Warehouse) -> dict[str, set[str]]:
 def test_the_states_of_the_page_are_those_of_the_database(warehouse: Warehouse) -> None:
     drawn = {column: _states(section["diagram"]) for column, section in SECTIONS.items()}
     assert drawn == _allowed(warehouse)
+
+
+def test_the_states_of_a_run_in_the_code_are_those_of_the_database(warehouse: Warehouse) -> None:
+    assert set(get_args(RunStatus)) == _allowed(warehouse)["sync.runs.status"] | {"missing"}
 
 
 def test_every_state_of_a_section_is_explained() -> None:

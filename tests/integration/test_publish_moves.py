@@ -19,7 +19,7 @@ from lcm_pipeline.model.windows import Window
 from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.ingest import tasks
 from lcm_pipeline.warehouse.ingest.publish import publish
-from lcm_pipeline.warehouse.ingest.runs import begin_run, end_run
+from lcm_pipeline.warehouse.ingest.runs import begin_run, finish_run
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 from tests.ledger import claim_clients
 
@@ -128,7 +128,7 @@ def _publish(
         counts = reconnecting.run(lambda session: publish(session, run, (leads,), delete_fuse=1))
         assert counts.again == 0
         versions = reconnecting.run(_versions)
-        end_run(reconnecting, run, "published")
+        finish_run(reconnecting, run)
     for number, client in clients.items():
         client.version = versions[number]
 

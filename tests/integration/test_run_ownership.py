@@ -22,8 +22,9 @@ from lcm_pipeline.warehouse.ingest.runs import (
     begin_command,
     begin_run,
     close_run,
-    end_run,
+    finish_run,
     silent_readers,
+    stop_run,
 )
 from lcm_pipeline.warehouse.ingest.tasks import claim_tasks, pending_elsewhere
 from lcm_pipeline.warehouse.queries import query
@@ -257,11 +258,11 @@ def test_a_reader_of_a_run_that_has_ended_writes_nothing_more(warehouse: Warehou
         assert lost is not None
         lost.close()
         with joined(warehouse) as (other, same):
-            end_run(other, same, "published")
+            finish_run(other, same)
         with pytest.raises(RunLostError):
             reconnecting.run(lambda s: s.execute("update sync.runs set requests = 7"))
         with pytest.raises(RunLostError):
-            end_run(reconnecting, run, "stopped", "too late")
+            stop_run(reconnecting, run, "too late")
     assert fetch_rows(warehouse, "select status, requests from sync.runs") == [("published", 0)]
 
 
@@ -269,8 +270,18 @@ def test_a_close_with_a_lost_response_counts_as_done(warehouse: Warehouse) -> No
     with joined(warehouse) as (reconnecting, run):
         reconnecting.run(lambda session: close_run(session, run, "published"))
         cut(warehouse, backend_of(reconnecting))
-        end_run(reconnecting, run, "published")
+        assert finish_run(reconnecting, run)
     assert fetch_rows(warehouse, "select status from sync.runs") == [("published",)]
+
+
+def test_a_stop_with_a_lost_response_counts_as_done(warehouse: Warehouse) -> None:
+    with joined(warehouse) as (reconnecting, run):
+        reconnecting.run(lambda session: close_run(session, run, "stopped", "too few rows"))
+        cut(warehouse, backend_of(reconnecting))
+        stop_run(reconnecting, run, "too few rows")
+    assert fetch_rows(warehouse, "select status, error from sync.runs") == [
+        ("stopped", "too few rows")
+    ]
 
 
 class _BeforePublish(Saboteur):

@@ -24,7 +24,7 @@ from lcm_pipeline.sync.run import AddTasks, SyncRun
 from lcm_pipeline.verify.repair import read_clients_again
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.ingest.publish import publish
-from lcm_pipeline.warehouse.ingest.runs import end_run
+from lcm_pipeline.warehouse.ingest.runs import finish_run
 from lcm_pipeline.warehouse.ingest.state import reset_quarantined
 from lcm_pipeline.warehouse.ingest.tasks import claim_tasks
 from tests.commands import run
@@ -224,12 +224,12 @@ def test_a_run_that_others_add_tasks_to_while_it_is_published_goes_on(
     command_id = synced_engine.begin_command([OPERATIONS], _NEWEST)
     joining = [SyncEngine(settings, warehouse)]
 
-    def end_late(*values: Any, **named: Any) -> bool:
+    def finish_late(*values: Any, **named: Any) -> bool:
         if joining:
             joining.pop().start(OPERATIONS, _NEWEST, command_id=command_id)
-        return end_run(*values, **named)
+        return finish_run(*values, **named)
 
-    monkeypatch.setattr(sync_run, "end_run", end_late)
+    monkeypatch.setattr(sync_run, "finish_run", finish_late)
     read_clients_again(synced_engine, [OPERATIONS], [min(source.world.programme.customers)])
     report = synced_engine.publish(OPERATIONS, _NEWEST, command_id=command_id)
     assert (report.clients, report.pending, report.rows_written) == (40, 0, 1)

@@ -14,8 +14,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import psycopg
 from psycopg.rows import dict_row
@@ -28,6 +27,9 @@ from lcm_pipeline.warehouse.connection import Warehouse, is_transient
 from lcm_pipeline.warehouse.ingest.state import require_pseudonyms
 from lcm_pipeline.warehouse.queries import fetch_value, query
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
+
+# As in the database; `missing`: it has no such run any more.
+RunStatus = Literal["reading", "published", "stopped", "abandoned", "missing"]
 
 _NO_KEYS = Pseudonyms()
 # How long to wait for the server to end a lost session.
@@ -57,7 +59,7 @@ class RunProgress(NamedTuple):
 class RunLostError(Exception):
     """Another process ended the run while this one was working on it. status: how it ended."""
 
-    def __init__(self, run: Run, status: str) -> None:
+    def __init__(self, run: Run, status: RunStatus) -> None:
         super().__init__(
             f"{run.feed}: the connection to the warehouse was lost, and meanwhile another process"
             f" ended the run (it is {status}). What was read is stored: run the same command again"
@@ -228,68 +230,77 @@ def leave_run(reconnecting: ReconnectingSession, run: Run) -> None:
     reconnecting.run(leave)
 
 
-def end_run(
+def finish_run(
     reconnecting: ReconnectingSession,
     run: Run,
-    status: str,
-    error: str | None = None,
     command_id: int | None = None,
     *,
     leaves_tasks: bool = True,
 ) -> bool:
-    """Close a run, and finish the command if all its feeds are published.
+    """Close a published run, and finish the command if all its feeds are published.
 
-    Returns False, and does nothing, if it has tasks to read or to publish that it must not leave:
-    another process has added some. Raises RunLostError if another process ended the run with a
-    different status.
+    leaves_tasks: also if tasks have to be read or published, which another process has added;
+    otherwise it returns False then, and does nothing. Raises RunLostError if another process ended
+    the run without publishing it.
     """
-    close = partial(
-        close_run,
-        run=run,
-        status=status,
-        error=error,
-        command_id=command_id,
-        leaves_tasks=leaves_tasks,
-    )
+
+    def finish(session: psycopg.Connection) -> bool:
+        with session.transaction():
+            # Nobody adds tasks while the run is locked.
+            session.execute(query("lock_run"), {"run_id": run.run_id})
+            is_waiting = fetch_value(session, "is_waiting", {"run_id": run.run_id})
+            if is_waiting and not leaves_tasks:
+                return False
+            close_run(session, run, "published")
+            finish_command(session)
+        return True
+
+    def finish_command(session: psycopg.Connection) -> None:
+        session.execute(query("finish_command"), {"command_id": command_id})
+
     try:
-        is_closed = reconnecting.run(close)
+        is_finished = reconnecting.run(finish)
     except RunLostError as lost:
         # The session may have been lost after the commit: then this process ended the run itself.
-        if lost.status != status:
+        if lost.status != "published":
             raise
-        is_closed = True
+        is_finished = True
         reconnecting.on_reconnect(None)
-        finish = {"command_id": command_id}
-        reconnecting.run(lambda session: session.execute(query("finish_command"), finish))
-    if is_closed:
+        reconnecting.run(finish_command)
+    if is_finished:
         reconnecting.on_reconnect(None)
-    return is_closed
+    return is_finished
+
+
+def stop_run(reconnecting: ReconnectingSession, run: Run, reason: str) -> None:
+    """Close a run that is not to be published.
+
+    Raises RunLostError if another process ended the run without stopping it.
+    """
+
+    def stop(session: psycopg.Connection) -> None:
+        with session.transaction():
+            close_run(session, run, "stopped", reason)
+
+    try:
+        reconnecting.run(stop)
+    except RunLostError as lost:
+        # As in finish_run.
+        if lost.status != "stopped":
+            raise
+    reconnecting.on_reconnect(None)
 
 
 def close_run(
     session: psycopg.Connection,
     run: Run,
-    status: str,
+    status: Literal["published", "stopped"],
     error: str | None = None,
-    command_id: int | None = None,
-    *,
-    leaves_tasks: bool = True,
-) -> bool:
-    """Mark a run, and the command if this was its last run, as ended; drop the staging tables.
-
-    leaves_tasks: also if tasks have to be read or published; otherwise it returns False then.
-    """
-    with session.transaction():
-        # Nobody adds tasks while the run is locked.
-        session.execute(query("lock_run"), {"run_id": run.run_id})
-        is_waiting = fetch_value(session, "is_waiting", {"run_id": run.run_id})
-        if is_waiting and not leaves_tasks:
-            return False
-        values = {"run_id": run.run_id, "status": status, "error": error}
-        session.execute(query("close_run"), values)
-        _drop_staging(session, run.run_id)
-        session.execute(query("finish_command"), {"command_id": command_id})
-    return True
+) -> None:
+    """Mark a run as ended, and drop its staging tables."""
+    values = {"run_id": run.run_id, "status": status, "error": error}
+    session.execute(query("close_run"), values)
+    _drop_staging(session, run.run_id)
 
 
 def record_failure(reconnecting: ReconnectingSession, run: Run, error: Exception) -> None:
@@ -367,5 +378,6 @@ def _count_erased(session: psycopg.Connection) -> int:
     return int(fetch_value(session, "count_forgotten") or 0)
 
 
-def _status_of(session: psycopg.Connection, run: Run) -> str:
-    return str(fetch_value(session, "run_status", {"run_id": run.run_id}) or "missing")
+def _status_of(session: psycopg.Connection, run: Run) -> RunStatus:
+    status: RunStatus | None = fetch_value(session, "run_status", {"run_id": run.run_id})
+    return status or "missing"
