@@ -5,7 +5,7 @@ OperationHistory has no date filter at all. The goods of a favourite offer have 
 own: they are a second list in the response of ClientFavoriteDataInfo.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Generic, TypeVar, Union, get_args
 
@@ -140,16 +140,17 @@ CLIENT_FAVORITE_DATA_INFO = Endpoint(
     optional_header_fields=("ListFavorites",),
 )
 
-# The goods of one offer, selected by ClientFavoriteId. No total_field: TotalRows counts the offers.
-FAVOURITE_GOODS = Endpoint(
-    name="ClientFavoriteDataInfo",
-    path="api/client/ClientFavoriteDataInfo",
-    request_type=payloads.ClientFavoriteDataInfoRequest,
-    response_type=payloads.ClientFavoriteDataInfoResponse,
+# The goods of one offer, selected by ClientFavoriteId.
+FAVOURITE_GOODS = replace(
+    CLIENT_FAVORITE_DATA_INFO,
     required=("Client", "ClientFavoriteId", "Start", "Length"),
     rows_field="ListFavorites",
     row_type=payloads.FavouriteGood,
     key_fields=("ListDataId",),
+    moment_field=None,
+    # TotalRows counts the offers.
+    total_field=None,
+    header_fields=(),
     optional_header_fields=("ClientFavorites",),
 )
 
