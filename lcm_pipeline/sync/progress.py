@@ -10,10 +10,14 @@ _EVERY_SECONDS = 10.0
 
 
 class Progress(Protocol):
-    """Receives how many of a feed's clients (or days, or profile updates) are done."""
+    """Receives how many of a feed's clients (or days, or profile updates) are done.
+
+    A feed need not be started: a reader in a process of its own, or a process that publishes what
+    others have read, does not know what there is to read. Then there is no total to show.
+    """
 
     def start(self, feed: str, total: int, done: int) -> None:
-        """A feed begins; `done` of it were done by an earlier process."""
+        """A feed begins, or begins anew; `done` of it were done by an earlier process."""
 
     def advance(self, feed: str, count: int) -> None:
         """`count` more are saved."""

@@ -25,3 +25,27 @@ def test_failures_do_not_advance_a_bar_and_are_counted(
     assert "5 pending" in lines["leads"]
     assert "5/5" in lines["favourites"]
     assert "pending" not in lines["favourites"]
+
+
+def test_a_feed_that_was_not_started_has_a_bar_without_a_total(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with ProgressBar() as bars:
+        bars.advance("operations", 7)
+        bars.fail("operations", 2)
+        bars.advance("leads", 7)
+        bars.fail("leads", 2)
+        bars.finish("leads")
+        bars.finish("favourites")
+        bars.advance("registrations", 1)
+        bars.fail("registrations", 1)
+        bars.start("registrations", 5, 3)
+    shown = capsys.readouterr().err.splitlines()
+    lines = {line.split()[0]: line for line in shown if line}
+    assert "7/?" in lines["operations"]
+    assert "2 pending" in lines["operations"]
+    assert "7/9" in lines["leads"]
+    assert "0/0" in lines["favourites"]
+    assert "3/5" in lines["registrations"]
+    assert "pending" not in lines["registrations"]
+    assert sum(line.startswith("registrations") for line in shown) == 1
