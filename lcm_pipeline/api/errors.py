@@ -21,6 +21,7 @@ scrubbed: it may quote a phone, a card, an e-mail or a name.
 """
 
 import re
+from typing import NamedTuple
 
 from lcm_pipeline.model.errors import UserError
 
@@ -29,6 +30,12 @@ _STATUSES_ABOUT_REQUEST = frozenset({400, 403, 404, 410})
 # time-out.
 RAW_TEXT_CODES = frozenset({3, 10, 25, 500})
 _NOT_KNOWN = re.compile("(?i)не найден|не существует|не зарегистрирован|удал[её]н|not found")
+# The text of a BusinessError, such as: ErrorCode 2 «Токен не найден или устарел».
+_ERROR_CODE = re.compile(r"ErrorCode \d+ «[^»]*»")
+_WORDS_OF_IDENTITY = {
+    "LCM_TOKEN": re.compile(r"(?i)токен|\btoken"),
+    "LCM_OPERATOR": re.compile(r"(?i)оператор|\boperator"),
+}
 
 
 class LoyaltyApiError(UserError):
@@ -197,3 +204,23 @@ class BusinessError(RejectedError):
         A code for failures inside the service says nothing about the client, unless its text does.
         """
         return self.code not in RAW_TEXT_CODES or bool(_NOT_KNOWN.search(self.reason))
+
+
+class RefusedIdentity(NamedTuple):
+    """The setting that the service refuses, and what it responded."""
+
+    setting: str
+    response: str
+
+
+def refused_identity(message: str) -> RefusedIdentity | None:
+    """The identity that the message of an error says is refused; None if it says no such thing.
+
+    The service has no separate ErrorCode for it, so it is recognized by the words of the response,
+    which the error of a run quotes.
+    """
+    if response := _ERROR_CODE.search(message):
+        for setting, words in _WORDS_OF_IDENTITY.items():
+            if words.search(response[0]):
+                return RefusedIdentity(setting, response[0])
+    return None

@@ -2,11 +2,11 @@
 
 import errno
 import os
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from lcm_pipeline.api.errors import refused_identity
 from lcm_pipeline.cli.commands import RESUMABLE
 from lcm_pipeline.files import DISK_FULL
 from lcm_pipeline.model.errors import UsageError, UserError
@@ -114,28 +114,17 @@ class IdentityRefusedError(UsageError):
 def explained_identity() -> Iterator[None]:
     """Raise IdentityRefusedError instead of a UserError that a refused identity caused.
 
-    The vendor has no separate ErrorCode for it, so it is recognized by the words of the message.
     A rerun does not help, whatever the original error advises.
     """
     try:
         yield
     except UserError as error:
-        # For example: ErrorCode 2 «Токен не найден или устарел».
-        if refusal := _REFUSAL.search(str(error)):
-            for words, setting in _SETTINGS_BY_WORDS:
-                if words.search(refusal[0]):
-                    raise IdentityRefusedError(
-                        f"the service refuses {setting}: {refusal[0]}. Correct it in .env or the"
-                        " environment; data that was read before is kept"
-                    ) from error
+        if refused := refused_identity(str(error)):
+            raise IdentityRefusedError(
+                f"the service refuses {refused.setting}: {refused.response}. Correct it in .env or"
+                " the environment; data that was read before is kept"
+            ) from error
         raise
-
-
-_REFUSAL = re.compile(r"ErrorCode \d+ «[^»]*»")
-_SETTINGS_BY_WORDS = (
-    (re.compile(r"токен|\btoken", re.IGNORECASE), "LCM_TOKEN"),
-    (re.compile(r"оператор|\boperator", re.IGNORECASE), "LCM_OPERATOR"),
-)
 
 
 def print_message(message: str) -> None:

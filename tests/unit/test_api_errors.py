@@ -1,7 +1,8 @@
-"""Scrubbing of error messages: what is removed, and what stays."""
+"""Error messages: what is scrubbed and what stays, and what they say of our identity."""
 
 import pytest
 
+from lcm_pipeline.api.errors import BusinessError, refused_identity
 from lcm_pipeline.api.scrubbing import scrub
 
 
@@ -45,3 +46,24 @@ def test_personal_data_is_removed_and_the_rest_stays(text: str, kept: str | None
 
 def test_a_long_text_is_cut() -> None:
     assert len(scrub("слово " * 10_000)) <= 160
+
+
+@pytest.mark.parametrize(
+    ("response", "setting"),
+    [
+        ("ErrorCode 2 «Токен не найден или устарел»", "LCM_TOKEN"),
+        ("ErrorCode 9 «Invalid token»", "LCM_TOKEN"),
+        ("ErrorCode 4 «Оператор заблокирован»", "LCM_OPERATOR"),
+        ("ErrorCode 4 «Unknown operator»", "LCM_OPERATOR"),
+        ("ErrorCode 4 «Клиент не найден»", None),
+        ("ErrorCode 9", None),
+        ("HTTP 401", None),
+    ],
+)
+def test_a_refused_identity_is_recognized_by_the_words_of_the_response(
+    response: str, setting: str | None
+) -> None:
+    """Its advice names other settings, and an error of a run quotes it."""
+    call = BusinessError("LeadsPagingInfo of client 1", response, code=9)
+    refused = refused_identity(f"leads: {call}; correct LCM_TOKEN, or LCM_OPERATOR")
+    assert refused == (None if setting is None else (setting, response))
