@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from lcm_pipeline.model.errors import UsageError, UserError
 from lcm_pipeline.orchestration.alerts import malformed_addresses
-from lcm_pipeline.orchestration.executors import CELERY, K8S, celery_package, require_executor
+from lcm_pipeline.orchestration.executors import celery_package, require_executor
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.verify.findings import Finding, Level
 
@@ -14,9 +14,9 @@ def examine_executor(settings: Settings) -> Iterator[Finding]:
 
     A check never raises, and no finding contains a secret.
     """
-    if settings.executor == CELERY:
+    if settings.executor == "celery":
         yield from _check_celery(settings)
-    if settings.executor == K8S:
+    if settings.executor == "k8s":
         try:
             require_executor(settings)
         except UsageError as error:

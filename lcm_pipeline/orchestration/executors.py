@@ -11,9 +11,6 @@ from lcm_pipeline.model.extras import requires_extra
 from lcm_pipeline.orchestration.storage.instance import CODE_LOCATION
 from lcm_pipeline.settings import Settings
 
-IN_PROCESS = "in_process"
-CELERY = "celery"
-K8S = "k8s"
 # The Secret with LCM_* variables, see deploy/kubernetes/secret.example.yaml.
 K8S_SECRET = "lcm-pipeline"  # noqa: S105 - the name of a Secret
 # Set by Kubernetes in every pod, and by Dagster's Helm chart in that of a code location.
@@ -26,12 +23,12 @@ def executor_of(settings: Settings) -> dg.ExecutorDefinition:
 
     Raises MissingExtraError, or a UsageError for a setting that the executor needs.
     """
-    if settings.executor == IN_PROCESS:
+    if settings.executor == "in_process":
         return dg.in_process_executor
-    if settings.executor == CELERY:
+    if settings.executor == "celery":
         executor: dg.ExecutorDefinition = celery_package().executor_of_celery(settings)
         return executor
-    if settings.executor == K8S:
+    if settings.executor == "k8s":
         return _k8s_executor(settings)
     return dg.multiprocess_executor.configured(
         {
@@ -46,9 +43,9 @@ def executor_of(settings: Settings) -> dg.ExecutorDefinition:
 
 def require_executor(settings: Settings) -> None:
     """Raise a UsageError when the configured executor cannot run; fails fast, without waiting."""
-    if settings.executor == CELERY:
+    if settings.executor == "celery":
         celery_package().require_broker(settings)
-    if settings.executor == K8S:
+    if settings.executor == "k8s":
         _k8s_executor(settings)
         if _POD_VARIABLE not in os.environ:
             raise UsageError(
@@ -67,7 +64,7 @@ def k8s_config(settings: Settings) -> dict[str, Any]:
     config: dict[str, Any] = {
         "max_concurrent": settings.readers + 1,
         "env_secrets": [K8S_SECRET],
-        "env_vars": [f"LCM_EXECUTOR={K8S}", f"LCM_READERS={settings.readers}"],
+        "env_vars": ["LCM_EXECUTOR=k8s", f"LCM_READERS={settings.readers}"],
         # See docs/benchmarks.md for what a sync of a large roster takes.
         "resources": {
             "requests": {"cpu": "250m", "memory": "512Mi"},
@@ -83,7 +80,7 @@ def k8s_config(settings: Settings) -> dict[str, Any]:
 def _k8s_executor(settings: Settings) -> dg.ExecutorDefinition:
     with requires_extra("k8s", "LCM_EXECUTOR=k8s"):
         from dagster_k8s import k8s_job_executor
-    return k8s_job_executor.configured(k8s_config(settings), name=K8S)
+    return k8s_job_executor.configured(k8s_config(settings), name=settings.executor)
 
 
 def celery_package() -> ModuleType:

@@ -14,12 +14,7 @@ from lcm_pipeline.feeds import FEEDS, feed_named
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.orchestration.assets.marts import MARTS
 from lcm_pipeline.orchestration.code_location import build_definitions, sync_days_job
-from lcm_pipeline.orchestration.executors import (
-    CELERY,
-    IN_PROCESS,
-    celery_package,
-    require_executor,
-)
+from lcm_pipeline.orchestration.executors import celery_package, require_executor
 from lcm_pipeline.orchestration.jobs import sync_days
 from lcm_pipeline.orchestration.partitions import tags_for
 from lcm_pipeline.orchestration.resources import SyncSession
@@ -71,7 +66,7 @@ def materialize_window(
     with dagster_instance(settings) as instance:
         fail_dead_runs(instance, home)
         with local_run_id(instance, home) as run_id:
-            if settings.executor != IN_PROCESS:
+            if settings.executor != "in_process":
                 return run_with_executor(instance, engine, window, process=run_id, feeds=feeds)
             with closing(SyncSession(engine)) as session:
                 run_in_process(instance, session, tags, run_id=run_id, feeds=feeds)
@@ -146,7 +141,7 @@ def run_with_executor(
     process: the id of this command's process on the run, see `local_runs`. The reports come from
     the warehouse.
     """
-    if engine.settings.executor == CELERY:
+    if engine.settings.executor == "celery":
         celery = celery_package()
         storage_id = storage_id_of(instance)
         if not celery.require_same_settings(engine.settings, storage_id):

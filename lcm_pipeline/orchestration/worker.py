@@ -4,7 +4,7 @@ import os
 import warnings
 
 from lcm_pipeline.model.errors import UsageError
-from lcm_pipeline.orchestration.executors import CELERY, celery_package
+from lcm_pipeline.orchestration.executors import celery_package
 from lcm_pipeline.orchestration.storage.instance import (
     dagster_instance,
     instance_variables,
@@ -25,7 +25,7 @@ def serve_steps(settings: Settings, name: str, slots: int) -> int:
     celery.require_broker(settings)
     settings.required_api_url()
     # Steps load the code location, whose assets depend on the executor.
-    os.environ["LCM_EXECUTOR"] = CELERY
+    os.environ["LCM_EXECUTOR"] = "celery"
     # Create Dagster's home, or test its database, before a step needs it.
     with dagster_instance(settings) as instance:
         storage_id = storage_id_of(instance)

@@ -15,12 +15,19 @@ from lcm_pipeline.settings.environment import (
     postgres_binaries_override,
 )
 from lcm_pipeline.settings.load import load_settings
-from lcm_pipeline.settings.model import DEFAULT_TIMEZONE, MOST_READERS, Settings, SettingsError
+from lcm_pipeline.settings.model import (
+    DEFAULT_TIMEZONE,
+    MOST_READERS,
+    Executor,
+    Settings,
+    SettingsError,
+)
 
 __all__ = [
     "DEFAULT_TIMEZONE",
     "LITERAL_DOLLAR",
     "MOST_READERS",
+    "Executor",
     "Settings",
     "SettingsError",
     "child_environment",

@@ -30,6 +30,9 @@ from lcm_pipeline.settings.field_types import (
     ZoneName,
 )
 
+# Comparing the setting with any other text is an error of types.
+Executor = Literal["in_process", "multiprocess", "celery", "k8s"]
+
 PREFIX = "LCM_"
 ENV_FILE = Path(".env")
 DEFAULT_TIMEZONE = "Europe/Moscow"
@@ -87,9 +90,7 @@ class Settings(BaseSettings):
         16, ge=1, le=512, description="Readings in flight at once, of each reader"
     )
     readers: int = Field(1, ge=1, le=MOST_READERS, description="Reading steps of a run")
-    executor: Literal["in_process", "multiprocess", "celery", "k8s"] = Field(
-        "in_process", description="What runs the steps of a sync"
-    )
+    executor: Executor = Field("in_process", description="What runs the steps of a sync")
     celery_broker: BrokerUrl | None = Field(
         None, description="Broker of Celery, redis:// or amqp://; for LCM_EXECUTOR=celery"
     )

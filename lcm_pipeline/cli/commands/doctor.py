@@ -9,7 +9,7 @@ from lcm_pipeline.cli.failures import FAILED
 from lcm_pipeline.cli.json_output import print_json
 from lcm_pipeline.cli.lazy_group import lazy_import
 from lcm_pipeline.cli.output import print_line
-from lcm_pipeline.settings import Settings, load_settings
+from lcm_pipeline.settings import Executor, Settings, load_settings
 from lcm_pipeline.verify.doctor import examine
 from lcm_pipeline.verify.findings import Finding, Level
 
@@ -48,7 +48,8 @@ def doctor(
 def _examine(settings: Settings) -> Iterator[Finding]:
     yield from examine(settings)
     # Only executors on other machines and alerts need Dagster here, which takes a second to import.
-    if settings.executor in ("celery", "k8s"):
+    on_other_machines: tuple[Executor, ...] = ("celery", "k8s")
+    if settings.executor in on_other_machines:
         yield from diagnosis.examine_executor(settings)
     if settings.alert_addresses():
         yield from diagnosis.examine_alerts(settings)
