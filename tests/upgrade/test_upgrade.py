@@ -1,9 +1,11 @@
 """A warehouse that an older version filled is upgraded to this one with all its data.
 
-`warehouse_0011.sql.gz` is the pg_dump of a warehouse that was migrated up to 0011 and synced by
-that version: fifteen clients from 2026-01-10 on; the days up to 2026-02-02, then only 2026-02-06,
-with a client that failed in the leads. It contains rows that later versions put into quarantine:
-operations of the years 1900 and 2999, a lead and an offer of 1753, each in a separate partition.
+There is one for each release, named after its newest migration: fifteen clients of a simulated
+programme from 2026-01-10 on, synced by that version.
+
+That of 0.1.0 has the days up to 2026-02-02, then only 2026-02-06, with a client that failed in the
+leads. It contains rows that later versions put into quarantine: operations of the years 1900 and
+2999, a lead and an offer of 1753, each in a separate partition.
 """
 
 import gzip
@@ -33,11 +35,11 @@ from tests.oracle import assert_exact, snapshot
 from tests.syncing import sync_everything
 from tests.upgrade.dump import dump, fill
 
-DUMP = Path(__file__).with_name("warehouse_0011.sql.gz")
 # Each release adds one, written by tests/upgrade/dump.py.
-WAREHOUSES = {"0.1.0": DUMP}
+WAREHOUSES = {"0.1.0": "warehouse_0011.sql.gz", "0.2.0": "warehouse_0057.sql.gz"}
 FIRST, LAST, NEXT = date(2026, 1, 10), date(2026, 2, 6), date(2026, 2, 7)
 DONE = datetime(2026, 2, 8, 12)
+OLDEST = pytest.mark.parametrize("released", ["0.1.0"], indirect=True)
 STORED = [mart.name for mart in marts() if mart.kind != "view"]
 # The state of the sync, without columns that were dropped since.
 _STATE = {
@@ -53,48 +55,55 @@ _STATE = {
 }
 
 
-@pytest.fixture
-def old(postgres: str, template: str) -> Iterator[Warehouse]:
-    """A warehouse of the older version. The template creates the roles of its grants."""
+@pytest.fixture(params=WAREHOUSES)
+def released(request: pytest.FixtureRequest, postgres: str, template: str) -> Iterator[Warehouse]:
+    """The warehouse of a release. The template creates the roles of its grants."""
     assert template
+    dumped = Path(__file__).with_name(WAREHOUSES[request.param])
     with psycopg.connect(postgres, autocommit=True) as session:
-        session.execute("create database old_warehouse")
-    warehouse = Warehouse(urlsplit(postgres)._replace(path="/old_warehouse").geturl())
+        session.execute("create database released_warehouse")
+    warehouse = Warehouse(urlsplit(postgres)._replace(path="/released_warehouse").geturl())
     try:
         with warehouse.connect(autocommit=True) as session:
-            session.execute(gzip.decompress(DUMP.read_bytes()))
+            session.execute(gzip.decompress(dumped.read_bytes()))
         yield warehouse
     finally:
         warehouse.close()
         with psycopg.connect(postgres, autocommit=True) as session:
-            session.execute("drop database old_warehouse with (force)")
+            session.execute("drop database released_warehouse with (force)")
 
 
-def test_an_old_warehouse_is_migrated_with_all_its_data(old: Warehouse) -> None:
-    rows, state, days = snapshot(old), _state(old), _programme(old)
-    assert _first_day(old) == date(1900, 1, 1)
-    applied = migrate(old)
-    assert applied[0].startswith("0012")
-    assert migrate(old) == []
-    assert snapshot(old) == {**rows, "history.clients": []}
-    assert _state(old) == state
+def test_a_released_warehouse_is_migrated_with_all_its_data(released: Warehouse) -> None:
+    rows, state, days = snapshot(released), _state(released), _programme(released)
+    migrate(released)
+    assert migrate(released) == []
+    assert snapshot(released) == {"history.clients": [], **rows}
+    assert _state(released) == state
     # The marts exist and are filled before any refresh.
-    assert _programme(old) == days
-    assert _first_day(old) == FIRST
+    assert _programme(released) == days
+    assert _first_day(released) == FIRST
+
+
+@OLDEST
+def test_program_daily_of_0_1_0_no_longer_begins_with_its_oldest_row(released: Warehouse) -> None:
+    assert _first_day(released) == date(1900, 1, 1)
+    assert migrate(released)[0].startswith("0012")
+    assert _first_day(released) == FIRST
 
 
 @pytest.mark.slow
-def test_status_and_marts_of_an_old_warehouse_agree_on_complete_days(old: Warehouse) -> None:
-    migrate(old)
-    refresh_marts(old)
-    status = {feed.feed: feed for feed in read_overview(old)}
+@OLDEST
+def test_status_and_marts_of_0_1_0_agree_on_complete_days(released: Warehouse) -> None:
+    migrate(released)
+    refresh_marts(released)
+    status = {feed.feed: feed for feed in read_overview(released)}
     assert {name: feed.complete_through for name, feed in status.items()} == {
         "registrations": LAST,
         "operations": LAST,
         "leads": date(2026, 2, 2),
         "favourites": LAST,
     }
-    with old.connect() as session:
+    with released.connect() as session:
         rows = session.execute(
             "select distinct feed, mart.complete_through from mart.data_completeness as mart"
             " join sync.feeds on main_table = table_name"
@@ -103,29 +112,32 @@ def test_status_and_marts_of_an_old_warehouse_agree_on_complete_days(old: Wareho
 
 
 @pytest.mark.slow
-def test_an_incremental_refresh_of_an_old_warehouse_equals_a_full_one(
-    old: Warehouse, tmp_path: Path
+def test_a_released_warehouse_syncs_the_next_day_and_refreshes_its_marts(
+    released: Warehouse, tmp_path: Path
 ) -> None:
-    migrate(old)
-    _check_a_refresh(old)
+    migrate(released)
+    _check_a_refresh(released)
     config = build_config(start=FIRST, now=DONE, clients=20, seed=5)
     with start_in_thread(config) as source:
         settings = load_settings(
-            home=tmp_path, api_url=source.url, database_url=old.url, delete_fuse=1, start_date=FIRST
+            home=tmp_path,
+            api_url=source.url,
+            database_url=released.url,
+            delete_fuse=1,
+            start_date=FIRST,
         )
-        sync_everything(settings, old, Window(NEXT, NEXT))
+        sync_everything(settings, released, Window(NEXT, NEXT))
         # Clients that exist only in the older programme stay pending.
-        others = _clients(old) - set(source.world.programme.customers)
-        assert len(_clients(old) - others) > 10
-        assert_exact(source, old, last=NEXT, without=others)
-    _check_a_refresh(old)
+        others = _clients(released) - set(source.world.programme.customers)
+        assert len(_clients(released) - others) > 10
+        assert_exact(source, released, last=NEXT, without=others)
+    _check_a_refresh(released)
 
 
 def test_each_released_version_has_a_warehouse_to_upgrade() -> None:
     changes = (ROOT / "CHANGELOG.md").read_text("utf-8")
     released = re.findall(r"^## \[(\S+)\] - \d{4}-\d\d-\d\d$", changes, re.M)
     assert set(WAREHOUSES) == set(released)
-    assert all(path.is_file() for path in WAREHOUSES.values())
 
 
 def test_a_dump_of_this_version_can_be_restored_completely(
