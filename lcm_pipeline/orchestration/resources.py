@@ -43,6 +43,7 @@ class RunPlan:
     is_in_one_process: bool
     run: dg.DagsterRun
     instance: dg.DagsterInstance
+    log: dg.DagsterLogManager
 
     @property
     def concurrent(self) -> list[Feed]:
@@ -85,7 +86,7 @@ def plan_of(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> RunPla
         and (not selected or any(dg.AssetKey(name) in selected for name in feed.assets))
     ]
     is_in_one_process = context.job_def.executor_def.name in _IN_ONE_PROCESS
-    return RunPlan(tuple(feeds), is_in_one_process, context.run, context.instance)
+    return RunPlan(tuple(feeds), is_in_one_process, context.run, context.instance, context.log)
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ class SyncSession:
     reports: list[SyncReport] = field(default_factory=list)
     errors: list[BaseException] = field(default_factory=list)
     _begun: list[ConcurrentSync] = field(default_factory=list, init=False, repr=False)
+    _logs: list[dg.DagsterLogManager] = field(default_factory=list, init=False, repr=False)
     _commands: dict[Window, int] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -121,7 +123,7 @@ class SyncSession:
             return self._remember(lambda: self._take(feed, window, plan, command))
         report = self._remember(lambda: self.engine.sync(feed, window, command_id=command))
         if plan.concurrent:
-            self._begin(plan.concurrent, window, command)
+            self._begin(plan.concurrent, window, plan, command)
         return report
 
     def start_feed(self, feed: Feed, window: Window, plan: RunPlan) -> None:
@@ -156,6 +158,8 @@ class SyncSession:
         """Cancel the feeds that no step has waited for."""
         while self._begun:
             self._begun.pop().close()
+        while self._logs:
+            self._logs.pop().end_python_log_capture()
 
     def _take(self, feed: Feed, window: Window, plan: RunPlan, command_id: int) -> SyncReport:
         for syncing in self._begun:
@@ -169,9 +173,17 @@ class SyncSession:
             if other is not feed
             and not any(syncing.takes(other, window) for syncing in self._begun)
         ]
-        return self._begin([feed, *others], window, command_id).report(feed)
+        return self._begin([feed, *others], window, plan, command_id).report(feed)
 
-    def _begin(self, feeds: Sequence[Feed], window: Window, command_id: int) -> ConcurrentSync:
+    def _begin(
+        self, feeds: Sequence[Feed], window: Window, plan: RunPlan, command_id: int
+    ) -> ConcurrentSync:
+        # Dagster captures what is logged only while the code of a step runs, and these feeds are
+        # read between steps too. A copy, as the end of a step removes the step's own handler;
+        # without a step, as it serves those of all these feeds. No line is stored twice.
+        log = plan.log.with_tags(step_key=None)  # type: ignore[arg-type]
+        log.begin_python_log_capture()
+        self._logs.append(log)
         syncing = self.engine.begin_concurrent(feeds, window, command_id=command_id)
         self._begun.append(syncing)
         return syncing

@@ -1,6 +1,7 @@
 """Helpers for the tests of Dagster: a scripted engine, and stored materializations."""
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -86,8 +87,8 @@ class ScriptedRuns:
     ) -> list[SyncReport]:
         calls = [] if begun is None else begun
         engine = ScriptedEngine(self.settings, self.warehouse, script=script, begun=calls)
-        session = SyncSession(engine)
-        run_in_process(instance, session, tags_for(window), feeds=feeds)
+        with closing(SyncSession(engine)) as session:
+            run_in_process(instance, session, tags_for(window), feeds=feeds)
         return session.reports
 
 

@@ -1,11 +1,13 @@
 """One run of a range of days: what it syncs, what it leaves in Dagster, and how it fails."""
 
+import logging
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import dagster as dg
@@ -16,6 +18,7 @@ from lcm_pipeline.feeds import FEEDS
 from lcm_pipeline.orchestration.checks import CHECKS, failed_checks
 from lcm_pipeline.orchestration.code_location import build_definitions
 from lcm_pipeline.orchestration.launch import materialize_window, run_in_process
+from lcm_pipeline.orchestration.partitions import tags_for
 from lcm_pipeline.orchestration.resources import RunPlan, SyncSession
 from lcm_pipeline.orchestration.run_failures import (
     ChecksFailedError,
@@ -28,6 +31,7 @@ from lcm_pipeline.orchestration.storage.local_runs import (
     fail_dead_runs,
     local_run_id,
 )
+from lcm_pipeline.orchestration.storage.run_logs import read_run_log
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.errors import SyncError
@@ -175,10 +179,10 @@ def test_a_retry_reads_nothing_again_although_all_feeds_are_published(
 
     def repeat(run: dg.DagsterRun, instance: dg.DagsterInstance) -> None:
         """Execute a run again with its tags, as the daemon and Dagster's page do."""
-        job = build_definitions(SyncSession(SyncEngine(settings, warehouse)))
-        job.resolve_job_def("sync_days").execute_in_process(
-            instance=instance, tags=run.tags, raise_on_error=False
-        )
+        with closing(SyncSession(SyncEngine(settings, warehouse))) as session:
+            build_definitions(session).resolve_job_def("sync_days").execute_in_process(
+                instance=instance, tags=run.tags, raise_on_error=False
+            )
 
     with dagster_instance(settings) as instance:
         failed, successful = instance.get_runs()
@@ -196,10 +200,33 @@ def test_the_last_step_of_a_run_may_run_twice(settings: Settings, warehouse: War
     with dagster_instance(settings) as instance:
         [run] = instance.get_runs()
         # As another worker of Celery does whose predecessor was lost after the publish.
-        plan = RunPlan(FEEDS, is_in_one_process=False, run=run, instance=instance)
+        log = dg.DagsterLogManager.create([])
+        plan = RunPlan(FEEDS, is_in_one_process=False, run=run, instance=instance, log=log)
         report = SyncSession(SyncEngine(settings, warehouse)).publish_feed(FEEDS[-1], WEEK, plan)
     assert report.is_resumed
     assert count_runs(warehouse) == len(FEEDS)
+
+
+def test_what_is_logged_between_steps_while_feeds_are_read_is_in_the_log_of_the_run(
+    scripted: ScriptedRuns,
+) -> None:
+    def speak(feed: str) -> None:
+        logger.info("reading %s", feed)
+
+    logger = logging.getLogger("lcm_pipeline.sync")
+    engine = ScriptedEngine(scripted.settings, scripted.warehouse, script=speak)
+    session = SyncSession(engine)
+    with dagster_instance(scripted.settings) as instance:
+        run_in_process(instance, session, tags_for(WEEK))
+        # No step runs any more; the threads of the session could.
+        logger.warning("favourites: a client stays pending")
+        session.close()
+        logger.warning("said by the command itself")
+    lines = [entry.text for entry in read_run_log(scripted.settings, None, logging.INFO).entries]
+    assert lines == [
+        *(f"reading {feed.name}" for feed in FEEDS),
+        "favourites: a client stays pending",
+    ]
 
 
 def test_some_feeds_can_be_synced_alone(settings: Settings, warehouse: Warehouse) -> None:
@@ -381,6 +408,7 @@ _SYNC = """
 import sys, time
 from pathlib import Path
 from lcm_pipeline.orchestration.storage.instance import dagster_instance, instance_home
+
 from lcm_pipeline.orchestration.launch import run_in_process
 from lcm_pipeline.orchestration.storage.local_runs import local_run_id
 from lcm_pipeline.orchestration.partitions import tags_for
