@@ -26,6 +26,7 @@ from lcm_pipeline.orchestration.storage.retention import KEPT_DAYS, forget_old_d
 from lcm_pipeline.orchestration.storage.run_logs import read_run_log
 from lcm_pipeline.orchestration.ui.supervisor import ui_variables
 from lcm_pipeline.settings import Settings, load_settings
+from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.pipeline.dagster_runs import TABLES, ScriptedRuns, days, materialized
 
@@ -208,6 +209,25 @@ def test_the_log_of_a_failed_run_quotes_no_row(tmp_path: Path) -> None:
     texts = [entry.text for entry in read_run_log(settings, None, logging.DEBUG).entries]
     assert any("duplicate key" in text for text in texts)
     assert not any("9001234567" in text for text in texts)
+
+
+def test_the_log_of_a_failed_run_names_what_to_do_and_not_only_the_lowest_cause(
+    tmp_path: Path,
+) -> None:
+    @dg.op
+    def read() -> None:
+        cause = ConnectionRefusedError(111, "Connect call failed")
+        raise SyncError("the service gives no usable response: a rerun may help") from cause
+
+    @dg.job
+    def failing() -> None:
+        read()
+
+    settings = load_settings(home=tmp_path)
+    with dagster_instance(settings) as instance:
+        failing.execute_in_process(instance=instance, raise_on_error=False)
+    texts = [entry.text for entry in read_run_log(settings, None, logging.DEBUG).entries]
+    assert any("a rerun may help" in text for text in texts)
 
 
 def test_the_log_of_a_run_that_could_not_begin_says_why(settings: Settings) -> None:

@@ -72,12 +72,19 @@ def _find(instance: dg.DagsterInstance, run_id: str | None) -> dg.DagsterRun:
 
 
 def failure_text(event: dg.DagsterEvent) -> str:
-    """The message of the error that made a step, or a run, fail; "" if there is none."""
+    """The message of the error that made a step, or a run, fail; "" if there is none.
+
+    The outermost one with a message for the user, else the innermost: an error of the project says
+    what to do, and its cause only what the operating system said.
+    """
     error = getattr(event.event_specific_data, "error", None)
-    while error is not None and error.cause is not None:
+    chain = []
+    while error is not None:
+        chain.append(error)
         error = error.cause
-    if error is None:
+    if not chain:
         return ""
+    error = next((one for one in chain if str(one.message).startswith(_EXPLAINED)), chain[-1])
     message = str(error.message)
     # Dagster puts the path of the class first, which explains nothing where the message does.
     path, _, explanation = message.partition(f"{error.cls_name}: ")
