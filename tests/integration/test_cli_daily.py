@@ -190,7 +190,7 @@ def test_a_mart_is_written_as_csv_and_as_parquet(tmp_path: Path, warehouse: Ware
 def test_init_asks_until_a_login_has_a_password(tmp_path: Path, programme: Programme) -> None:
     start = day_before_today(3)
     source = programme(start=start, now=moscow_now(), clients=6)
-    inputs = [source.url, "", "", "user", "", "p4ss", str(start), "", ""]
+    inputs = [source.url, "", "", "", "user", "", "p4ss", str(start), "", ""]
     written = subprocess.run(
         [LCM, "init"],
         input="\n".join(inputs) + "\n",
@@ -206,6 +206,25 @@ def test_init_asks_until_a_login_has_a_password(tmp_path: Path, programme: Progr
     assert "LCM_PASSWORD='p4ss'" in (tmp_path / ".env").read_text()
     planned = run(tmp_path, "plan", "--date", str(YESTERDAY))
     assert planned.returncode == 0, planned.stderr
+
+
+def test_init_takes_the_site_code_of_a_widget(tmp_path: Path, programme: Programme) -> None:
+    start = day_before_today(3)
+    source = programme(start=start, now=moscow_now(), clients=6)
+    inputs = [source.url, "", "", "w1dg3t", str(start), "", ""]
+    written = subprocess.run(
+        [LCM, "init"],
+        input="\n".join(inputs) + "\n",
+        env=environment(tmp_path),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert written.returncode == 0, written.stdout + written.stderr
+    assert "LCM_SITE_CODE='w1dg3t'" in (tmp_path / ".env").read_text()
+    assert "w1dg3t" not in written.stdout
 
 
 def test_init_prompts_checks_and_writes_the_settings(tmp_path: Path, programme: Programme) -> None:

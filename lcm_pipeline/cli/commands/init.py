@@ -67,9 +67,14 @@ def _ask() -> dict[str, Any]:
     answers["api_url"] = _ask_for("api_url", "Address of the service, with the tenant's path")
     answers["operator"] = _ask_for("operator", "Operator id (empty: none)", is_optional=True)
     answers["token"] = _ask_for(
-        "token", "Token (hidden; empty: log in with a name)", is_optional=True, is_secret=True
+        "token", "Token (hidden; empty: none)", is_optional=True, is_secret=True
     )
     if answers["token"] is None:
+        answers["site_code"] = _ask_for(
+            "site_code", "SiteCode of a widget (hidden; empty: none)",
+            is_optional=True, is_secret=True,
+        )  # fmt: skip
+    if answers["token"] is None and answers["site_code"] is None:
         answers["username"] = _ask_for("username", "User of ManagerLogin (empty: none)",
                                        is_optional=True)  # fmt: skip
         if answers["username"] is not None:
