@@ -311,7 +311,7 @@ def test_the_daemon_reports_a_failed_command_but_neither_ctrl_c_nor_the_job_of_s
         with pytest.raises(dg.DagsterInvariantViolationError, match="json \\(not delivered\\)"):
             titles()
         monkeypatch.setenv("LCM_ALERT_URLS", f"{webhook[0]} {NOWHERE}")
-        assert titles() == ["lcm: sync_days failed for 2026-03-02"]
+        assert titles() == ["lcm: sync_days failed for 2026-03-01...2026-03-02"]
         with pytest.raises(KeyboardInterrupt):
             runs.run(instance, days("2026-03-03"), interrupt)
         of_somebody_else.execute_in_process(instance=instance, raise_on_error=False)
