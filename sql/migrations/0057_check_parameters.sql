@@ -5,9 +5,7 @@
 alter table mart.parameters
     add constraint point_value_is_a_number check (point_value <> 'NaN') not valid,
     add constraint residual_limit_is_a_number check (residual_limit <> 'NaN') not valid,
-    add constraint rfm_breaks_are_shares check (
-        0 <= all(rfm_breaks) and 1 >= all(rfm_breaks) and array_position(rfm_breaks, null) is null
-    ) not valid,
+    add constraint rfm_breaks_are_numbers check (array_position(rfm_breaks, 'NaN') is null) not valid,
     add constraint valid_from_is_a_day check (isfinite(valid_from)) not valid;
 alter table mart.parameter_history
     add constraint point_value_is_a_number check (point_value <> 'NaN') not valid,

@@ -15,8 +15,6 @@ from lcm_pipeline.warehouse.connection import Warehouse
         "update mart.parameters set expected_breakage = 1.01",
         "update mart.parameters set residual_limit = 'NaN'",
         "update mart.parameters set rfm_breaks = '{0.5, NaN}'",
-        "update mart.parameters set rfm_breaks = '{0.5, 1.5}'",
-        "update mart.parameters set rfm_breaks = '{0.5, null}'",
         "update mart.parameters set valid_from = 'infinity'",
         "update mart.parameters set valid_from = '-infinity'",
         "delete from mart.parameters",
