@@ -122,7 +122,7 @@ left join named
 
 create unique index on mart.rfm_scores (client_id);
 
-comment on materialized view mart.rfm_scores is 'scores of buyers, without the day. Grain: client';
+comment on materialized view mart.rfm_scores is 'scores of buyers on the last known day. Grain: client';
 comment on column mart.rfm_scores.client_id is 'the client';
 comment on column mart.rfm_scores.last_purchase_date is 'day of the last purchase';
 comment on column mart.rfm_scores.frequency is 'purchases in the last rfm_days days';

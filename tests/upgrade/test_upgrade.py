@@ -36,7 +36,7 @@ from tests.syncing import sync_everything
 from tests.upgrade.dump import dump, fill
 
 # Each release adds one, written by tests/upgrade/dump.py.
-WAREHOUSES = {"0.1.0": "warehouse_0011.sql.gz", "0.2.0": "warehouse_0057.sql.gz"}
+WAREHOUSES = {"0.1.0": "warehouse_0011.sql.gz", "0.2.0": "warehouse_0058.sql.gz"}
 FIRST, LAST, NEXT = date(2026, 1, 10), date(2026, 2, 6), date(2026, 2, 7)
 DONE = datetime(2026, 2, 8, 12)
 OLDEST = pytest.mark.parametrize("released", ["0.1.0"], indirect=True)
