@@ -94,7 +94,7 @@ def _is_within(host: str, wanted: str, variable: str) -> bool:
         network = ip_network(wanted.replace("[", "").replace("]", ""), strict=False)
     except ValueError:
         shown = ascii(wanted[:_LONGEST_SHOWN])
-        raise ProxyError(f"{variable}: {shown} is no network such as 10.0.0.0/8") from None
+        raise ProxyError(f"{variable}: {shown} is not a network such as 10.0.0.0/8") from None
     address = _address(host)
     return address is not None and address in network
 

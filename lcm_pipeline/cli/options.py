@@ -17,7 +17,9 @@ def parse_day(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is no day: expected one such as 2026-03-01") from None
+        raise typer.BadParameter(
+            f"{text!r} is not a day: expected one such as 2026-03-01"
+        ) from None
 
 
 DayOption = Annotated[
@@ -54,7 +56,7 @@ def _require_file(path: Path, folder: Path) -> Path:
     if str(path) == "-":
         return path
     if path.exists() and not path.is_file():
-        raise typer.BadParameter(f"'{path}' is no file: name another path")
+        raise typer.BadParameter(f"'{path}' is not a file: name another path")
     _require_writable(folder)
     return path
 
@@ -63,7 +65,7 @@ def _require_writable(folder: Path) -> None:
     if not folder.exists():
         raise typer.BadParameter(f"there is no folder {folder}: create it, or name another path")
     if not (folder.is_dir() and os.access(folder, os.W_OK)):
-        raise typer.BadParameter(f"{folder} is no folder that can be written to: name another path")
+        raise typer.BadParameter(f"{folder} is not a writable folder: name another path")
 
 
 def window_of(
@@ -86,7 +88,9 @@ def window_of(
         )
     begins = settings.first_partition
     if window.first < begins:
+        begun = f"LCM_START_DATE, {begins}" if settings.start_date else f"{begins}"
+        advice = "correct it" if settings.start_date else "set LCM_START_DATE"
         raise typer.BadParameter(
-            f"{window.first} is before {begins}, where the programme begins: set LCM_START_DATE"
+            f"{window.first} is before {begun}: if the programme began earlier, {advice}"
         )
     return window

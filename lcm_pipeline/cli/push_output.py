@@ -52,7 +52,7 @@ def print_preview(preview: Preview) -> None:
         table.add_row(name, *(f"{count[name]:,}" for count in counts))
     console.print(table)
     console.print(
-        f"updates: {preview.to_send:,} would be sent, {preview.unchanged:,} have nothing to send,"
+        f"updates: {preview.to_send:,} would be sent, {preview.unchanged:,} with nothing to send,"
         f" {preview.rejected:,} would be rejected"
     )
     for update in preview.listed_to_send:

@@ -34,9 +34,10 @@ def database_message(text: str) -> str:
     # The message, then by turns the name of a part and its text.
     message, *parts = _DATABASE_PART.split(text.strip())
     hints = [part for name, part in zip(parts[::2], parts[1::2], strict=True) if name == "HINT"]
-    # libpq appends a question after a tab, and lists the hosts that it has tried.
+    # libpq lists the hosts that it has tried, and asks whether the server is running, as our advice
+    # does.
     lines = [line.strip() for part in (message, *hints) for line in part.splitlines()]
-    text = ". ".join(line.rstrip(".?") for line in lines if line)
+    text = ". ".join(line.rstrip(".") for line in lines if line and not line.endswith("?"))
     return text.replace(":. ", ": ")
 
 

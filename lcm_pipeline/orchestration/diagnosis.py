@@ -33,7 +33,7 @@ def examine_alerts(settings: Settings) -> Iterator[Finding]:
         numbers = ", ".join(map(str, malformed))
         yield Finding(
             "alerts", Level.FAIL,
-            f"of the {count} addresses in LCM_ALERT_URLS, apprise does not understand: {numbers}",
+            f"of the addresses in LCM_ALERT_URLS, apprise does not understand: {numbers}",
             "correct them; https://github.com/caronc/apprise/wiki has the form of each service",
         )  # fmt: skip
     elif count:

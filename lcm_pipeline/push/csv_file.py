@@ -122,7 +122,7 @@ def _parse_header(line: int, header: Sequence[str]) -> dict[int, str]:
     if len(unknown) == len(names):
         # Do not quote the line: in a file without a header it contains a name and a phone.
         raise UpdateFileError(
-            f"line {line} is no header: it may name {', '.join(_ALLOWED)}, separated by comma,"
+            f"line {line} is not a header: it may name {', '.join(_ALLOWED)}, separated by comma,"
             " semicolon or tab"
         )
     if unknown:

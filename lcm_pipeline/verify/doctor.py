@@ -87,7 +87,7 @@ def _check_disk(settings: Settings) -> Iterator[Finding]:
         yield Finding("disk", Level.OK, found)
     advice = "set LCM_HOME to a folder that you may write to"
     if not existing.is_dir():
-        yield Finding("home", Level.FAIL, f"{existing} is no folder", advice)
+        yield Finding("home", Level.FAIL, f"{existing} is not a folder", advice)
     elif not os.access(existing, os.W_OK):
         yield Finding("home", Level.FAIL, f"{existing} cannot be written to", advice)
 

@@ -24,8 +24,8 @@ from tests.waiting import wait_for
 @pytest.mark.parametrize(
     ("words", "variables", "expected"),
     [
-        (("sync", "--date", "2026-02-30"), {}, "is no day"),
-        (("sync", "--date", "yesterday"), {}, "is no day"),
+        (("sync", "--date", "2026-02-30"), {}, "is not a day"),
+        (("sync", "--date", "yesterday"), {}, "is not a day"),
         (("sync", "--from", "2026-03-05", "--to", "2026-03-01"), {}, "is after"),
         (("sync", "--from", "2026-03-05"), {}, "both --from DAY and --to DAY"),
         (("sync", *MARCH_OPTIONS, "--date", "2026-03-01"), {}, "either --date, or --from and --to"),

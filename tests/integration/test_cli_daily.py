@@ -190,7 +190,7 @@ def test_a_mart_is_written_as_csv_and_as_parquet(tmp_path: Path, warehouse: Ware
 def test_init_asks_until_a_login_has_a_password(tmp_path: Path, programme: Programme) -> None:
     start = day_before_today(3)
     source = programme(start=start, now=moscow_now(), clients=6)
-    inputs = [source.url, "", "", "", "user", "", "p4ss", str(start), "", ""]
+    inputs = [source.url, "", "", "user", "", "p4ss", str(start), "", ""]
     written = subprocess.run(
         [LCM, "init"],
         input="\n".join(inputs) + "\n",
@@ -211,7 +211,7 @@ def test_init_asks_until_a_login_has_a_password(tmp_path: Path, programme: Progr
 def test_init_takes_the_site_code_of_a_widget(tmp_path: Path, programme: Programme) -> None:
     start = day_before_today(3)
     source = programme(start=start, now=moscow_now(), clients=6)
-    inputs = [source.url, "", "", "w1dg3t", str(start), "", ""]
+    inputs = [source.url, "", "", "", "w1dg3t", str(start), "", ""]
     written = subprocess.run(
         [LCM, "init"],
         input="\n".join(inputs) + "\n",

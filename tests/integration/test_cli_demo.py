@@ -80,11 +80,11 @@ def test_help_lists_each_quirk_and_fault_on_its_own_line(tmp_path: Path) -> None
     ("words", "expected"),
     [
         (("simulate", "--start", "2026-03-02", "--today", "2026-03-01"), "is after --today"),
-        (("simulate", "--today", "1.3.2026"), "is no day"),
-        (("simulate", "--today", "9999-12-31"), "is no day of a programme"),
+        (("simulate", "--today", "1.3.2026"), "is not a day"),
+        (("simulate", "--today", "9999-12-31"), "is not a day of a programme"),
         (("simulate", "--days", "999999"), "equal to 36500"),
         (("demo", "--today", "2999-01-01"), "is in the future"),
-        (("demo", "--today", "0001-01-02"), "is no day of a programme"),
+        (("demo", "--today", "0001-01-02"), "is not a day of a programme"),
     ],
 )
 def test_invalid_days_exit_with_2(tmp_path: Path, words: tuple[str, ...], expected: str) -> None:

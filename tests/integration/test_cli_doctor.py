@@ -119,7 +119,7 @@ def test_a_home_that_is_a_file_or_below_one_is_a_failure(tmp_path: Path) -> None
     for home in (file, file / "below"):
         _, lines = _examine(tmp_path, LCM_HOME=str(home))
         assert [line["state"] for line in lines["home"]] == ["fail"]
-        assert f"{file} is no folder" in lines["home"][0]["found"]
+        assert f"{file} is not a folder" in lines["home"][0]["found"]
 
 
 @pytest.mark.parametrize(

@@ -49,13 +49,13 @@ def test_an_incomplete_day_is_written_and_ends_with_3(tmp_path: Path, shop: Shop
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--date", "2026-02-30"), "is no day"),
+        (("--date", "2026-02-30"), "is not a day"),
         (("--date", "2026-03-11"), "The marts do not show 2026-03-11; they show 2026-01-01"),
         (("--date", "2025-12-30"), "lcm sync --from 2025-12-30 --to 2025-12-31 reads"),
         (("--week", "2025-W51"), "lcm sync --from 2025-12-15 --to 2025-12-31 reads"),
         (("--month", "2025-11"), "The marts do not show 2025-11, as 2026-01-01 is their first day"),
-        (("--month", "2025-04"), "2025-04 is before 2025-05-01, where the programme begins"),
-        (("--date", "2025-04-30"), "2025-04-30 is before 2025-05-01, where the programme begins"),
+        (("--month", "2025-04"), "2025-04 is before LCM_START_DATE, 2025-05-01"),
+        (("--date", "2025-04-30"), "2025-04-30 is before LCM_START_DATE, 2025-05-01"),
         (("--date", "2030-01-01"), "has not ended"),
         (("--week", "2026-03"), "is not a week: expected one such as 2026-W12"),
         (("--week", "2026-W54"), "no week 2026-W54: those of 2026 are 01 to 53"),
@@ -67,8 +67,8 @@ def test_an_incomplete_day_is_written_and_ends_with_3(tmp_path: Path, shop: Shop
         (("--month", "2027-01"), "begins after 2026-03-10"),
         (("--week", "--month"), "give one of --date, --yesterday, --week and --month"),
         (("--output", "nowhere/page.html"), "there is no folder"),
-        (("--output", "."), "is no file"),
-        (("--output", "/dev/null"), "is no file"),
+        (("--output", "."), "is not a file"),
+        (("--output", "/dev/null"), "is not a file"),
     ],
 )
 def test_a_wrong_option_ends_with_2(

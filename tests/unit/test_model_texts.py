@@ -52,7 +52,7 @@ def test_of_a_database_error_only_the_message_and_the_hint_are_shown() -> None:
     assert database_message(error) == (
         "could not extend file: No space left on device. Check free disk space"
     )
-    assert database_message("not reached.\n\tIs it running?\n") == "not reached. Is it running"
+    assert database_message("not reached.\n\tIs it running?\n") == "not reached"
     assert database_message("All failures were:\n- host: a\n- host: b") == (
         "All failures were: - host: a. - host: b"
     )

@@ -151,7 +151,7 @@ def test_an_empty_text_and_one_of_spaces_leave_the_field_as_it_is() -> None:
         ("client_id\n7\n", "no column to update"),
         ("client_id,requested_by\n7,me\n", "no column to update"),
         (";;\n\nsep=;\n", "empty"),
-        ("sep=;\nИванова;Анна\n", "line 2 is no header"),
+        ("sep=;\nИванова;Анна\n", "line 2 is not a header"),
     ],
 )
 def test_an_invalid_file_is_refused(text: str, message: str) -> None:
@@ -179,7 +179,7 @@ def test_an_unreadable_cell_rejects_only_its_row() -> None:
 @pytest.mark.parametrize("encoding", ["cp1251", "utf-16-le"])
 def test_another_encoding_is_refused_with_advice(encoding: str) -> None:
     message = refused("client_id,name\n7,Анна\n".encode(encoding))
-    assert "save it as 'CSV UTF-8'" in message or "no header" in message
+    assert "save it as 'CSV UTF-8'" in message or "not a header" in message
 
 
 def test_a_file_that_ends_within_a_character_is_cut_off() -> None:
@@ -189,7 +189,7 @@ def test_a_file_that_ends_within_a_character_is_cut_off() -> None:
 
 def test_a_file_without_header_is_refused_without_quoting_it() -> None:
     message = refused("7,Анна,9000000001\n8,Иван,9000000002\n")
-    assert "no header" in message
+    assert "not a header" in message
     assert "Анна" not in message
     assert "9000000001" not in message
 

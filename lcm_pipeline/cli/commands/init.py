@@ -70,15 +70,15 @@ def _ask() -> dict[str, Any]:
         "token", "Token (hidden; empty: none)", is_optional=True, is_secret=True
     )
     if answers["token"] is None:
-        answers["site_code"] = _ask_for(
-            "site_code", "SiteCode of a widget (hidden; empty: none)",
-            is_optional=True, is_secret=True,
-        )  # fmt: skip
-    if answers["token"] is None and answers["site_code"] is None:
         answers["username"] = _ask_for("username", "User of ManagerLogin (empty: none)",
                                        is_optional=True)  # fmt: skip
         if answers["username"] is not None:
             answers["password"] = _ask_for("password", "Password (hidden)", is_secret=True)
+        else:
+            answers["site_code"] = _ask_for(
+                "site_code", "SiteCode of a widget (hidden; empty: none)",
+                is_optional=True, is_secret=True,
+            )  # fmt: skip
     answers["start_date"] = _ask_for("start_date", "First day of the programme, such as 2024-01-31")
     answers["timezone"] = _ask_for("timezone", "Time zone of the business day",
                                    default=DEFAULT_TIMEZONE)  # fmt: skip

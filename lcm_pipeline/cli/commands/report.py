@@ -129,8 +129,8 @@ def _parse(settings: Settings, kind: Kind, text: str) -> Period:
         raise typer.BadParameter(str(error)) from None
     if settings.start_date is not None and period.last < settings.start_date:
         raise typer.BadParameter(
-            f"{period.name} is before {settings.start_date}, where the programme begins: set"
-            " LCM_START_DATE"
+            f"{period.name} is before LCM_START_DATE, {settings.start_date}: if the programme began"
+            " earlier, correct it"
         )
     return period
 

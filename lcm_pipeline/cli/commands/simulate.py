@@ -24,7 +24,8 @@ def _parse_programme_day(text: str) -> date:
     day = parse_day(text)
     if not _FIRST_YEAR <= day.year <= _LAST_YEAR:
         raise typer.BadParameter(
-            f"{text!r} is no day of a programme: expected a year from {_FIRST_YEAR} to {_LAST_YEAR}"
+            f"{text!r} is not a day of a programme: expected a year from {_FIRST_YEAR} to"
+            f" {_LAST_YEAR}"
         )
     return day
 

@@ -177,7 +177,7 @@ def _check_version(data_folder: Path, binaries: Path, major: int) -> None:
     found = stated_version(data_folder)
     if found == 0:
         raise EmbeddedPostgresError(
-            f"{data_folder} is no data folder of Postgres: move it away to start empty, "
+            f"{data_folder} is not a data folder of Postgres: move it away to start empty, "
             f"{OWN_DATABASE}"
         )
     if found != major:

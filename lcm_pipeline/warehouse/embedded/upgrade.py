@@ -107,7 +107,7 @@ def upgrade_home(home: Path, old_programs: Path | None, report: Report) -> Upgra
         finish_swap(folder)
         old = stated_version(folder.data_folder)
         if old == 0:
-            raise UsageError(f"{folder.data_folder} is no data folder of Postgres")
+            raise UsageError(f"{folder.data_folder} is not a data folder of Postgres")
         # What an upgrade that was killed has left; its server may still be stopping.
         stop_postmaster(folder.upgrade_folder, patience=STOP_SECONDS)
         for leftover in (folder.upgrade_folder, folder.upgraded_folder):
