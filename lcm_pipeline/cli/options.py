@@ -3,7 +3,7 @@
 import os
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -66,6 +66,16 @@ def _require_writable(folder: Path) -> None:
         raise typer.BadParameter(f"there is no folder {folder}: create it, or name another path")
     if not (folder.is_dir() and os.access(folder, os.W_OK)):
         raise typer.BadParameter(f"{folder} is not a writable folder: name another path")
+
+
+def output_option(default: str) -> Any:
+    """An option for the file that a command writes. default: its name in the help."""
+    return typer.Option(
+        callback=lambda path: path and writable_file(path),
+        metavar="FILE",
+        help="File to write, - for standard output.",
+        show_default=default,
+    )
 
 
 def window_of(

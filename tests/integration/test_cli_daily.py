@@ -21,6 +21,22 @@ from tests.conftest import Programme
 YESTERDAY = datetime.now(ZoneInfo("Europe/Moscow")).date() - timedelta(days=1)
 
 
+def _init(
+    inputs: list[str], variables: dict[str, str], folder: Path, *words: str
+) -> subprocess.CompletedProcess[str]:
+    """Run `lcm init` in a folder, with a line of input for each question."""
+    return subprocess.run(
+        [LCM, "init", *words],
+        input="\n".join(inputs) + "\n",
+        env=variables,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
 def _days(warehouse: Warehouse, feed: str) -> list[date]:
     with warehouse.connect() as session:
         rows = session.execute(
@@ -191,16 +207,7 @@ def test_init_asks_until_a_login_has_a_password(tmp_path: Path, programme: Progr
     start = day_before_today(3)
     source = programme(start=start, now=moscow_now(), clients=6)
     inputs = [source.url, "", "", "user", "", "p4ss", str(start), "", ""]
-    written = subprocess.run(
-        [LCM, "init"],
-        input="\n".join(inputs) + "\n",
-        env=environment(tmp_path),
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    written = _init(inputs, environment(tmp_path), tmp_path)
     assert written.returncode == 0, written.stdout + written.stderr
     assert "a value is required" in written.stdout
     assert "LCM_PASSWORD='p4ss'" in (tmp_path / ".env").read_text()
@@ -212,16 +219,7 @@ def test_init_takes_the_site_code_of_a_widget(tmp_path: Path, programme: Program
     start = day_before_today(3)
     source = programme(start=start, now=moscow_now(), clients=6)
     inputs = [source.url, "", "", "", "w1dg3t", str(start), "", ""]
-    written = subprocess.run(
-        [LCM, "init"],
-        input="\n".join(inputs) + "\n",
-        env=environment(tmp_path),
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    written = _init(inputs, environment(tmp_path), tmp_path)
     assert written.returncode == 0, written.stdout + written.stderr
     assert "LCM_SITE_CODE='w1dg3t'" in (tmp_path / ".env").read_text()
     assert "w1dg3t" not in written.stdout
@@ -236,16 +234,7 @@ def test_init_prompts_checks_and_writes_the_settings(tmp_path: Path, programme: 
         variables = {
             name: value for name, value in environment(tmp_path).items() if name != "LCM_HOME"
         }
-        return subprocess.run(
-            [LCM, "init", *words],
-            input="\n".join(inputs) + "\n",
-            env=variables,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        return _init(inputs, variables, tmp_path, *words)
 
     without_terminal = run(tmp_path, "init")
     assert (without_terminal.returncode, "no terminal" in without_terminal.stderr) == (2, True)

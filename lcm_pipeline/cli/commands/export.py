@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from lcm_pipeline.cli.failures import print_message
-from lcm_pipeline.cli.options import writable_file
+from lcm_pipeline.cli.options import output_option
 from lcm_pipeline.cli.output import open_output
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.access.export import export_csv, export_parquet
@@ -32,15 +32,7 @@ def export(
             "--format", help="File format.", show_default="from the name of FILE, else csv"
         ),
     ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            callback=lambda path: path and writable_file(path),
-            metavar="FILE",
-            help="File to write, - for standard output.",
-            show_default="MART.FORMAT",
-        ),
-    ] = None,
+    output: Annotated[Path | None, output_option("MART.FORMAT")] = None,
     spreadsheet_safe: Annotated[
         bool,
         typer.Option(

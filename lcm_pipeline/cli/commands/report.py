@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperCommand
 
 from lcm_pipeline.cli.failures import INCOMPLETE, print_message
-from lcm_pipeline.cli.options import DayOption, window_of, writable_file
+from lcm_pipeline.cli.options import DayOption, output_option, window_of
 from lcm_pipeline.cli.output import open_output
 from lcm_pipeline.model.extras import requires_extra
 from lcm_pipeline.model.texts import strip_control_characters
@@ -58,15 +58,7 @@ def report(
             help="A month; without a value the last one that has ended.",
         ),
     ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            callback=lambda path: path and writable_file(path),
-            metavar="FILE",
-            help="File to write, - for standard output.",
-            show_default="report-DAY.html",
-        ),
-    ] = None,
+    output: Annotated[Path | None, output_option("report-DAY.html")] = None,
 ) -> None:
     """Write the report of a day, a week or a month: one HTML page to mail or print.
 
