@@ -34,7 +34,8 @@ def _expected(field: str) -> str:
     kinds = [kind for kind in get_args(known.annotation) if kind is not NoneType]
     kind = kinds[0] if kinds else known.annotation
     if get_origin(known.annotation) is Literal:
-        return " or ".join(map(str, get_args(known.annotation)))
+        *others, last = map(str, get_args(known.annotation))
+        return f"{', '.join(others)} or {last}"
     if kind is bool:
         return "1 for yes or 0 for no"
     if kind is date:

@@ -81,6 +81,7 @@ def test_all_problems_are_listed_at_once_and_each_name_once(
          "expected a time zone name such as Europe/Moscow; got 'right/Europe/Moscow'"),
         ("API_FORMAT", "yaml", "expected json or xml; got 'yaml'"),
         ("LANGUAGE", "de", "expected ru or en; got 'de'"),
+        ("EXECUTOR", "pool", "expected in_process, multiprocess, celery or k8s; got 'pool'"),
         ("ALLOW_HTTP", "maybe", "expected 1 for yes or 0 for no; got 'maybe'"),
         ("DELETE_FUSE", "1e999", "expected a share such as 1/7 or 0.05; got '1e999'"),
         ("AUDIT_SHARE", "7", "expected a share between 0 and 1; got '7'"),
