@@ -1,6 +1,6 @@
 """The results of syncs and verifications, which several commands print."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from lcm_pipeline.cli.output import console, new_table, print_frame, print_line
@@ -36,23 +36,25 @@ def print_reports(reports: Sequence[SyncReport]) -> None:
         }
         if extra := ", ".join(f"{count:,} {what}" for what, count in counts.items() if count):
             print_line(f"{report.feed}: {extra}")
-        _print_warnings(report)
+        for line in what_is_incomplete(report):
+            print_line(line)
+        if report.unknown_fields:
+            names = join_names(report.unknown_fields)
+            print_line(f"{report.feed}: fields that the payload definition does not know: {names}")
 
 
-def _print_warnings(report: SyncReport) -> None:
+def what_is_incomplete(report: SyncReport) -> Iterator[str]:
+    """Yield a line for each reason why the report is not complete, with the command for more."""
     if report.pending:
-        console.print(
+        yield (
             f"{report.feed}: {report.share_complete:.2%} complete, {report.pending:,} pending;"
             " they are read first next time (lcm status --pending shows why)"
         )
     if report.quarantined:
-        console.print(
+        yield (
             f"{report.feed}: {report.quarantined:,} rows in sync.quarantine do not fit the payload"
             " definition (lcm status --quarantine shows why)"
         )
-    if report.unknown_fields:
-        names = join_names(report.unknown_fields)
-        print_line(f"{report.feed}: fields that the payload definition does not know: {names}")
 
 
 def print_verification(verification: "Verification") -> None:

@@ -180,15 +180,18 @@ def test_status_imports_no_large_library(tmp_path: Path, warehouse: Warehouse) -
 
 
 @pytest.mark.slow
-def test_invalid_rows_exit_with_3(
+def test_invalid_rows_exit_with_3_and_are_reported_with_quiet_too(
     tmp_path: Path, programme: Programme, warehouse: Warehouse
 ) -> None:
     source = programme(habits=("bad_rows=0.05",))
-    ended = run(
-        tmp_path, "sync", *MARCH_OPTIONS, LCM_API_URL=source.url, LCM_DATABASE_URL=warehouse.url
-    )
+    variables = {"LCM_API_URL": source.url, "LCM_DATABASE_URL": warehouse.url}
+    ended = run(tmp_path, "sync", *MARCH_OPTIONS, **variables)
     assert ended.returncode == 3, ended.stderr
     assert "sync.quarantine" in ended.stdout
+
+    quiet = run(tmp_path, "sync", *MARCH_OPTIONS, "-q", **variables)
+    assert (quiet.returncode, quiet.stdout) == (3, "")
+    assert "lcm status --quarantine shows why" in quiet.stderr
 
 
 def test_a_refused_token_exits_with_2_and_names_the_setting(

@@ -47,7 +47,8 @@ def status(
     yesterday (in LCM_TIMEZONE), how the last run ended, which lead statuses are neither new nor
     closed in mart.parameters, and which conventions of mart.conventions were detected or set, with
     those that the rows do not decide or contradict. It changes nothing and makes no request to the
-    API, so a login that may only read is enough, also on a standby.
+    API, so a login that may only read is enough, also on a standby. Rows held are those of a feed's
+    main table.
 
     With --exit-code: 0 if every feed is complete through yesterday, 1 if the newest run of a feed
     failed, was killed or was stopped by a fuse, 3 if a feed is behind, something is pending or in

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lcm_pipeline.cli.failures import INCOMPLETE, explained_identity
+from lcm_pipeline.cli.failures import INCOMPLETE, explained_identity, print_message
 from lcm_pipeline.cli.feed_options import ClientOption, FeedOption, known_feeds
 from lcm_pipeline.cli.json_output import print_json
 from lcm_pipeline.cli.lazy_group import lazy_import
 from lcm_pipeline.cli.options import DayOption, FromOption, ToOption, window_of
 from lcm_pipeline.cli.progress_log import LogFormat, command_progress, log
-from lcm_pipeline.cli.results import print_reports
+from lcm_pipeline.cli.results import print_reports, what_is_incomplete
 from lcm_pipeline.feeds import CLIENT_FEEDS, REGISTRATIONS
 from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.model.windows import Window
@@ -68,8 +68,9 @@ def sync(
     """Sync days into the warehouse, through Dagster, in this process.
 
     A range of days is one run: each client is read once, and its rows go to the days they belong
-    to. After an interruption, the same command resumes. Exit code 3 means that some clients could
-    not be proven complete: they stay pending and are read first next time.
+    to. After an interruption, the same command resumes. Exit code 3 means that rows are in
+    quarantine, or that some clients could not be proven complete: these stay pending and are read
+    first next time. Rows are counted over all tables of a feed.
 
     --client reads clients again in full, even if they are up to date, for the newest synced day; it
     makes no day complete.
@@ -106,7 +107,12 @@ def sync(
         return
     if log_format is LogFormat.JSON:
         print_json({"reports": outcome.reports})
-    elif not quiet:
+    elif quiet:
+        # The reasons of exit code 3: cron sends them by mail.
+        for report in outcome.reports:
+            for line in what_is_incomplete(report):
+                print_message(line)
+    else:
         if missing:
             typer.echo(f"missing were {outcome.window}")
         print_reports(outcome.reports)
