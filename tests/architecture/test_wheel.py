@@ -1,5 +1,6 @@
 """An installed wheel works without the checkout, and contains nothing generated."""
 
+import ast
 import os
 import re
 import signal
@@ -8,6 +9,7 @@ import sys
 import tarfile
 import time
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -236,6 +238,31 @@ def test_the_lock_of_all_extras_holds_each_extra_that_users_may_choose() -> None
     assert locks[""] <= locks["-all"] <= locks["-dev"]
     assert locks["-build"] <= locks["-dev"]
     assert not locks["-all"] & {"mypy", "playwright", "pytest", "ruff"}
+
+
+def test_each_package_that_the_modules_import_is_a_requirement() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    required = project["dependencies"] + [
+        one for name in set(extras) - {"dev"} for one in extras[name]
+    ]
+    provided = packages_distributions()
+    imported = {
+        name.partition(".")[0]
+        for path in (ROOT / "lcm_pipeline").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for name in _imported(node)
+    }
+    others = imported - sys.stdlib_module_names - {"lcm_pipeline"}
+    assert {"aiohttp", "dagster", "httpx"} <= others
+    undeclared = {name for name in others if not _names(provided[name]) & _names(required)}
+    assert undeclared == set()
+
+
+def _imported(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module or ""] if isinstance(node, ast.ImportFrom) else []
 
 
 def _names(requirements: list[str]) -> set[str]:
