@@ -3,7 +3,7 @@
 No SQL, no HTTP and no rule of the sync is here: assets call `sync` and show what it reported.
 
 assets/               the feeds from the registry, the marts from sql/marts, the outbox
-checks.py             asset checks of the feeds, the marts and the outbox
+checks/               asset checks of the feeds, the marts and the outbox
 jobs.py               the jobs: syncs, the push, housekeeping
 schedules.py          the daily sync and the housekeeping
 times.py              when the daily sync starts, and should have ended

@@ -39,7 +39,7 @@ class Snapshot:
 
     stale_day: the day that was reported as not complete, in ISO 8601. stopped_run: the newest run
     that a fuse stopped. fields: names that the payload definition lacks. failed_checks: as
-    `checks.failed_checks` names them. is_unreadable: the warehouse could not be read; the rest is
+    `checks.results` names them. is_unreadable: the warehouse could not be read; the rest is
     as before then.
     """
 

@@ -5,7 +5,7 @@ import dagster as dg
 from lcm_pipeline.orchestration.assets.feeds import FEED_ASSETS
 from lcm_pipeline.orchestration.assets.marts import MARTS
 from lcm_pipeline.orchestration.assets.profile_updates import profile_updates
-from lcm_pipeline.orchestration.checks import CHECKS
+from lcm_pipeline.orchestration.checks.results import CHECKS
 from lcm_pipeline.orchestration.executors import executor_of
 from lcm_pipeline.orchestration.jobs import JOBS, sync_days
 from lcm_pipeline.orchestration.resources import SyncSession, sync_session

@@ -8,7 +8,8 @@ from pydantic import Field
 
 from lcm_pipeline.feeds import LEADS, OPERATIONS, REGISTRATIONS
 from lcm_pipeline.model.errors import UserError
-from lcm_pipeline.orchestration.metadata import push_materialization, stuck_updates_evaluation
+from lcm_pipeline.orchestration.checks.outbox import stuck_updates_evaluation
+from lcm_pipeline.orchestration.metadata import push_materialization
 from lcm_pipeline.orchestration.resources import POOL, SyncSession
 from lcm_pipeline.orchestration.storage import local_runs, retention
 from lcm_pipeline.orchestration.storage.instance import instance_home

@@ -8,14 +8,12 @@ from tabulate import tabulate
 
 from lcm_pipeline.feeds import feed_named
 from lcm_pipeline.model.texts import join_names, shorten
+from lcm_pipeline.orchestration.assets.profile_updates import profile_updates
 from lcm_pipeline.orchestration.resources import SyncSession
 from lcm_pipeline.sync.report import ReaderReport, SyncReport
 from lcm_pipeline.warehouse.access.sample_rows import sample_rows
 from lcm_pipeline.warehouse.outbox.pushes import PushReport
-from lcm_pipeline.warehouse.outbox.state import OutboxState
 
-OUTBOX = dg.AssetKey("profile_updates")
-STUCK_CHECK = "no_update_is_stuck"
 _LONGEST_REASON = 500
 _MARKUP = re.compile(r"([\\`*_{}\[\]()#!|<>&~])")
 
@@ -57,29 +55,12 @@ def push_materialization(report: PushReport) -> dg.AssetMaterialization:
         "requests": report.requests,
     }
     return dg.AssetMaterialization(
-        OUTBOX,
+        profile_updates.key,
         metadata={
             **{name: dg.MetadataValue.int(count) for name, count in counts.items()},
             "seconds": dg.MetadataValue.float(round(report.seconds, 1)),
             "stopped": dg.MetadataValue.text(shorten(report.error or "no", _LONGEST_REASON)),
         },
-    )
-
-
-def stuck_updates_evaluation(state: OutboxState) -> dg.AssetCheckEvaluation:
-    """Whether an update is in `sending` while no push runs."""
-    updates = "1 update" if state.stuck == 1 else f"{state.stuck} updates"
-    lost = (
-        f"{updates} in sending, whose response was lost: the next push sends them again, and the"
-        " later updates of their clients wait until then"
-    )
-    return dg.AssetCheckEvaluation(
-        asset_key=OUTBOX,
-        check_name=STUCK_CHECK,
-        passed=state.stuck == 0,
-        severity=dg.AssetCheckSeverity.WARN,
-        description=lost if state.stuck else None,
-        metadata={"stuck": dg.MetadataValue.int(state.stuck)},
     )
 
 

@@ -22,7 +22,7 @@ from lcm_pipeline.orchestration.alerts import (
 )
 from lcm_pipeline.orchestration.assets.feeds import FEED_ASSETS
 from lcm_pipeline.orchestration.assets.marts import MARTS
-from lcm_pipeline.orchestration.checks import failed_checks
+from lcm_pipeline.orchestration.checks.results import failed_checks
 from lcm_pipeline.orchestration.jobs import JOBS, push_profiles
 from lcm_pipeline.orchestration.partitions import tagged_days
 from lcm_pipeline.orchestration.times import COMPLETE_BY_HOUR

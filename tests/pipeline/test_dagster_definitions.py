@@ -14,7 +14,7 @@ import pytest
 from lcm_pipeline.definitions import defs
 from lcm_pipeline.feeds import CLIENT_FEEDS, FEEDS
 from lcm_pipeline.orchestration.assets.feeds import FEED_ASSETS
-from lcm_pipeline.orchestration.checks import completeness_sentence
+from lcm_pipeline.orchestration.checks.feeds import completeness_sentence
 from lcm_pipeline.orchestration.outages import WAITS_TAG
 from lcm_pipeline.orchestration.partitions import DAYS, WindowError, days_of, tags_for
 from lcm_pipeline.settings import load_settings

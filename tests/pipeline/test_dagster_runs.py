@@ -15,7 +15,7 @@ import pytest
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from lcm_pipeline.feeds import FEEDS
-from lcm_pipeline.orchestration.checks import CHECKS, failed_checks
+from lcm_pipeline.orchestration.checks.results import CHECKS, failed_checks
 from lcm_pipeline.orchestration.code_location import build_definitions
 from lcm_pipeline.orchestration.launch import materialize_window, run_in_process
 from lcm_pipeline.orchestration.partitions import tags_for

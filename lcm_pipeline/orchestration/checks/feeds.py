@@ -1,23 +1,20 @@
-"""Asset checks of the feeds after a run, of the marts, and of the outbox.
+"""Asset checks of the feeds after a run.
 
 The queries are in `verify.reconcile`. Totals that do not agree block what is built on the feed, in
 the run of the check and in a run of marts alone. On the roster that check does not block, as the
 facts of the other clients do not depend on it.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import dagster as dg
 
 from lcm_pipeline.feeds import FEEDS, Feed, feed_named
 from lcm_pipeline.model.windows import Window
-from lcm_pipeline.orchestration.metadata import OUTBOX, STUCK_CHECK, stuck_updates_evaluation
 from lcm_pipeline.orchestration.partitions import window_of
 from lcm_pipeline.orchestration.resources import SyncSession
 from lcm_pipeline.verify import reconcile
-from lcm_pipeline.warehouse.outbox.state import read_outbox
-from lcm_pipeline.warehouse.queries import query
 
 
 @dataclass(frozen=True)
@@ -107,30 +104,8 @@ def _checks_of(feed: Feed) -> tuple[_FeedCheck, ...]:
     return (*checks, _ONE_CLIENT_HAS_EACH_ROW) if moves else checks
 
 
-def require_totals(
-    context: dg.AssetExecutionContext, sync: SyncSession, steps: Collection[str]
-) -> None:
-    """Raise dg.Failure unless the totals of the facts below a mart agree.
-
-    Dagster blocks a mart only by a check of the same run, and a backfill refreshes the marts in a
-    run of their own. So totals that this run does not check are compared here. steps: of the feeds.
-    """
-    nodes = context.job_def.graph.node_dict
-    differing = [
-        f"{feed.name}: totals differ for {count}"
-        for feed in FEEDS
-        if feed.step in steps and not feed.is_by_day and _step_name(feed) not in nodes
-        if (count := reconcile.totals_differing(sync.warehouse, feed.name).total)
-    ]
-    if differing:
-        raise dg.Failure(
-            f"{'; '.join(differing)}. The marts that are built on them keep their rows; lcm marts"
-            " refreshes them nevertheless",
-            allow_retries=False,
-        )
-
-
-def _step_name(feed: Feed) -> str:
+def step_name(feed: Feed) -> str:
+    """The step that checks a feed."""
     return f"checked_{feed.name}"
 
 
@@ -140,7 +115,7 @@ def _checked(feed: Feed) -> dg.AssetChecksDefinition:
     checks = {check.name: check for check in _checks_of(feed)}
 
     @dg.multi_asset_check(
-        name=_step_name(feed),
+        name=step_name(feed),
         specs=[
             dg.AssetCheckSpec(
                 check.name,
@@ -179,114 +154,4 @@ def _counted(count: int, unit: str) -> str:
     return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
 
 
-@dg.asset_check(asset=OUTBOX, name=STUCK_CHECK)
-def no_update_is_stuck(sync: dg.ResourceParam[SyncSession]) -> dg.AssetCheckResult:
-    """No update is in `sending` while no push runs."""
-    state = read_outbox(sync.warehouse)
-    if state is None:
-        return dg.AssetCheckResult(passed=True, description="the outbox is not migrated yet")
-    result = stuck_updates_evaluation(state)
-    return dg.AssetCheckResult(
-        passed=result.passed,
-        severity=result.severity,
-        description=result.description,
-        metadata=result.metadata,
-    )
-
-
-_MART_CHECKS = {
-    "residual_is_small": (
-        "points_bridge_monthly",
-        "What no row explains is a small share of the points of its month (residual_limit).",
-    ),
-    "rollforward_adds_up": (
-        "points_rollforward_monthly",
-        "Opening, flows and re-estimates in money make the closing, but for cents of rounding.",
-    ),
-    "closed_months_stay": (
-        "points_bridge_monthly",
-        "The newest refresh changed no figure of a month that had ended (mart.restated_answers).",
-    ),
-    "no_negative_balances": ("points_movements", "No client owes points to the programme."),
-    "points_have_lots": ("points_movements", "All points that are owed are on a lot."),
-    "spending_order_is_known": (
-        "points_movements",
-        "The order in which lots are redeemed is set, or the rows show it (mart.conventions).",
-    ),
-    "burns_are_known": (
-        "points_movements",
-        "Rows of the burnt bonus source hold no points, as burns do (burnt_bonus_source).",
-    ),
-    "cheque_points_are_known": (
-        "lots",
-        "Reports what the rows show of points that only cheques name (cheque_points_count).",
-    ),
-    "refund_points_are_known": (
-        "points_movements",
-        "The purchase of every refund is known; reports how refunds count (mart.conventions).",
-    ),
-    "bonus_redemptions_are_known": (
-        "points_movements",
-        "Reports what the rows show of redemptions in bonus rows (bonus_redemptions_count).",
-    ),
-    "no_doubtful_refunds": ("cheques", "Every negative amount is called a refund by the source."),
-    "lead_statuses_are_mapped": (
-        "leads_sla",
-        "Statuses of new and of closed leads occur under the names that mart.parameters has.",
-    ),
-}
-
-
-@dg.multi_asset_check(
-    name="checked_marts",
-    specs=[
-        dg.AssetCheckSpec(name, asset=dg.AssetKey(["mart", mart]), description=description)
-        for name, (mart, description) in _MART_CHECKS.items()
-    ],
-    can_subset=True,
-)
-def checked_marts(
-    context: dg.AssetCheckExecutionContext, sync: dg.ResourceParam[SyncSession]
-) -> Iterator[dg.AssetCheckResult]:
-    """What the marts themselves show to be wrong or doubtful; warns, and blocks nothing."""
-    with sync.warehouse.connect(application_name="lcm checks") as session:
-        rows = session.execute(query("mart_checks")).fetchall()
-    selected = {key.name for key in context.selected_asset_check_keys}
-    for name, found, description in rows:
-        if name in selected:
-            yield dg.AssetCheckResult(
-                asset_key=dg.AssetKey(["mart", _MART_CHECKS[name][0]]),
-                check_name=name,
-                passed=found == 0,
-                severity=dg.AssetCheckSeverity.WARN,
-                description=description,
-                metadata={"found": int(found)},
-            )
-
-
-CHECKS = [
-    checked_marts,
-    *(_checked(feed) for feed in FEEDS),
-    no_update_is_stuck,
-]
-
-
-def failed_checks(instance: dg.DagsterInstance, before: Collection[str]) -> list[str]:
-    """The checks whose last result is a failure, but that let their run succeed, as `ASSET: CHECK`.
-
-    Warnings are not among them. before: those of the last call; a check that a run is about to
-    repeat stays as it was.
-    """
-    keys = [spec.key for checks in CHECKS for spec in checks.check_specs if not spec.blocking]
-    failed = []
-    records = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
-    for key, record in records.items():
-        name = f"{key.asset_key.to_user_string()}: {key.name}"
-        result = record.event.asset_check_evaluation if record.event is not None else None
-        if result is None:
-            has_failed = name in before
-        else:
-            has_failed = not result.passed and result.severity is dg.AssetCheckSeverity.ERROR
-        if has_failed:
-            failed.append(name)
-    return sorted(failed)
+FEED_CHECKS = [_checked(feed) for feed in FEEDS]
