@@ -19,6 +19,7 @@ import psycopg
 from lcm_pipeline.model.errors import UserError, WorkStoppedError
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.queries import query
+from lcm_pipeline.warehouse.sessions import backend_of
 
 # After this many seconds without a report a process is taken for stopped: it reports several times
 # a second. Its last requests have ended by then, as the service aborts them earlier.
@@ -88,8 +89,7 @@ class Sharer(NamedTuple):
 
 def join_slots(session: psycopg.Connection) -> None:
     """Take the lock that makes the row of this session count until the session ends."""
-    row = session.execute("select pg_backend_pid()").fetchone()
-    locks.acquire_session_lock(session, "requests", int(row[0]) if row else 0)
+    locks.acquire_session_lock(session, "requests", backend_of(session))
 
 
 def share_slots(

@@ -50,7 +50,7 @@ def _end_with_client(session: psycopg.Connection) -> None:
         session.execute("set client_connection_check_interval = '500ms'")
 
 
-def _backend_of(session: psycopg.Connection) -> int:
+def backend_of(session: psycopg.Connection) -> int:
     """The server process of a session. Behind a pooler, `info.backend_pid` is another number."""
     row = session.execute("select pg_backend_pid()").fetchone()
     return int(row[0]) if row else 0
@@ -143,7 +143,7 @@ class ReconnectingSession:
             _end_with_client(session)
             if self._renew is not None:
                 self._renew(session, self._backend)
-            self._backend = _backend_of(session)
+            self._backend = backend_of(session)
         except BaseException:
             session.close()
             raise
