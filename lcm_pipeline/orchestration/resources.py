@@ -6,7 +6,7 @@ setting comes from LCM_*, and none of them reaches the event log.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -100,7 +100,7 @@ class SyncSession:
     reports: list[SyncReport] = field(default_factory=list)
     errors: list[BaseException] = field(default_factory=list)
     _begun: list[ConcurrentSync] = field(default_factory=list, init=False, repr=False)
-    _logs: list[dg.DagsterLogManager] = field(default_factory=list, init=False, repr=False)
+    _cleanup: ExitStack = field(default_factory=ExitStack, init=False, repr=False)
     _commands: dict[Window, int] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -156,10 +156,7 @@ class SyncSession:
 
     def close(self) -> None:
         """Cancel the feeds that no step has waited for."""
-        while self._begun:
-            self._begun.pop().close()
-        while self._logs:
-            self._logs.pop().end_python_log_capture()
+        self._cleanup.close()
 
     def _take(self, feed: Feed, window: Window, plan: RunPlan, command_id: int) -> SyncReport:
         for syncing in self._begun:
@@ -183,8 +180,9 @@ class SyncSession:
         # without a step, as it serves those of all these feeds. No line is stored twice.
         log = plan.log.with_tags(step_key=None)  # type: ignore[arg-type]
         log.begin_python_log_capture()
-        self._logs.append(log)
+        self._cleanup.callback(log.end_python_log_capture)
         syncing = self.engine.begin_concurrent(feeds, window, command_id=command_id)
+        self._cleanup.callback(syncing.close)
         self._begun.append(syncing)
         return syncing
 
