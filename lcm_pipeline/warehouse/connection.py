@@ -220,18 +220,25 @@ def require_existing(settings: Settings) -> None:
 
     A command that runs in the wrong folder must not create an empty warehouse and report on it.
     """
-    if settings.database_url is not None or _has_data(settings.home_path):
+    if has_warehouse(settings):
         return
-    demos = [home for home in settings.home_path.glob("demo/*") if _has_data(home)]
+    demo = demo_home(settings)
     raise NothingSyncedError(
         f"there is no database in {settings.home_path} (LCM_HOME), and LCM_DATABASE_URL is not set",
         settings=described_env_file(),
-        hint=f". The demo's warehouse is there: LCM_HOME={demos[0]}" if demos else "",
+        hint=f". The demo's warehouse is there: LCM_HOME={demo}" if demo else "",
     )
 
 
-def _has_data(home: Path) -> bool:
-    return ServerFolder(home).has_data
+def has_warehouse(settings: Settings) -> bool:
+    """Whether LCM_DATABASE_URL is set, or LCM_HOME has a database."""
+    return settings.database_url is not None or ServerFolder(settings.home_path).has_data
+
+
+def demo_home(settings: Settings) -> Path | None:
+    """The LCM_HOME of the demo's warehouse; None without one."""
+    homes = settings.home_path.glob("demo/*")
+    return next((home for home in homes if ServerFolder(home).has_data), None)
 
 
 def _check(warehouse: Warehouse) -> None:

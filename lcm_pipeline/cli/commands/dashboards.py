@@ -18,7 +18,7 @@ from lcm_pipeline.superset.server import (
     serving,
 )
 from lcm_pipeline.warehouse.access.bi_logins import ensure_bi_login, sqlalchemy_uri
-from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.connection import Warehouse, demo_home, has_warehouse
 from lcm_pipeline.warehouse.status import read_overview
 
 
@@ -60,11 +60,10 @@ def dashboards(
 
 
 def _with_demo_fallback(settings: Settings) -> Settings:
-    """Select the newest demo's warehouse if neither LCM_DATABASE_URL nor LCM_HOME has one."""
-    demos = sorted(settings.home_path.glob("demo/*/postgres/data"), key=lambda p: p.stat().st_mtime)
-    if settings.database_url is not None or (settings.home_path / "postgres").exists() or not demos:
+    """Select the demo's warehouse if neither LCM_DATABASE_URL nor LCM_HOME has one."""
+    home = demo_home(settings)
+    if has_warehouse(settings) or home is None:
         return settings
-    home = demos[-1].parents[1]
     typer.echo(f"No warehouse of your own yet: showing the demo's, in {home}")
     return settings.model_copy(update={"home": home})
 
