@@ -1,4 +1,4 @@
-"""Lots and cheques of March by client and number, and what took the points of a client's lots."""
+"""Lots and cheques of 2026 by client and number, and what took the points of a client's lots."""
 
 from collections.abc import Iterable
 from datetime import date
@@ -22,16 +22,16 @@ def add_lot(
 
 
 def add_cheque(
-    story: Story, client: int, number: int, day: int, amount: int, **fields: Any
+    story: Story, client: int, number: int, day: int, amount: int, *, month: int = 3, **fields: Any
 ) -> None:
-    """A cheque at noon of a day of March; its id is 100 times the client, and its number.
+    """A cheque at noon of a day of 2026; its id is 100 times the client, and its number.
 
     A refund is of cheque 0 of the client, unless the fields name another one.
     """
     if "Refund" in fields:
         fields = {"Parent": client * 100, **fields}
     customer = story.simulator.world.programme.customers[client]
-    moment = f"2026-03-{day:02}T12:00:00"
+    moment = f"2026-{month:02}-{day:02}T12:00:00"
     story.author.cheque(customer, client * 100 + number, moment, str(amount), **fields)
 
 

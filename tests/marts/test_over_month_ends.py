@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from lcm_pipeline.simulator.customers import Customer, Entry
+from lcm_pipeline.simulator.customers import Entry
 from tests.databases import cloned_warehouse
 from tests.marts.comparing import read_mart
 from tests.marts.life import assert_as_if_computed_anew
+from tests.marts.purchases import add_cheque, add_lot, taken
 from tests.marts.stories import START, Story
 from tests.marts.worlds import empty_world
 
@@ -41,7 +42,7 @@ def over_months(
         story.sync_day(MARCH)
         _write_april(story, lots)
         story.sync_day(APRIL)
-        _refund(story, SILENT, 3, "2026-05-10T12:00:00", "-500.00")
+        add_cheque(story, SILENT, 3, 10, -500, month=5, Refund=True)
         lots[SILENT].row["Remain"] = Decimal(0)
         # Another field changes; as much remains as before.
         lots[ABOVE].row["PartnerName"] = "renamed"
@@ -53,28 +54,29 @@ def _write_march(story: Story) -> dict[int, Entry]:
     for client in range(1, 8):
         story.author.client(client, "2026-03-01T01:00:00", [{"Card": client}])
     lots = {
-        SILENT: _lot(story, SILENT, "100.00", "50.00", ChequeId=SILENT * 100),
-        TOLD_TWICE: _lot(story, TOLD_TWICE, "50.00", "25.00"),
-        NOT_RETURNED: _lot(story, NOT_RETURNED, "50.00", "0.00"),
-        TOO_MUCH: _lot(story, TOO_MUCH, "50.00", "40.00"),
-        NEGATIVE: _lot(story, NEGATIVE, "100.00", "-20.00", ends="2026-04-20T12:00:00"),
-        ABOVE: _lot(story, ABOVE, "100.00", "150.00"),
-        ENDED: _lot(story, ENDED, "50.00", "0.00", ends="2026-03-25T12:00:00"),
+        SILENT: _lot(story, SILENT, 100, 50, ChequeId=SILENT * 100),
+        TOLD_TWICE: _lot(story, TOLD_TWICE, 50, 25),
+        NOT_RETURNED: _lot(story, NOT_RETURNED, 50, 0),
+        TOO_MUCH: _lot(story, TOO_MUCH, 50, 40),
+        NEGATIVE: _lot(story, NEGATIVE, 100, -20, ends="2026-04-20T12:00:00"),
+        ABOVE: _lot(story, ABOVE, 100, 150),
+        ENDED: _lot(story, ENDED, 50, 0, ends="2026-03-25T12:00:00"),
     }
-    _buy(story, SILENT, 0, "2026-03-02T09:00:00", "1000.00", Added=Decimal(100))
+    add_cheque(story, SILENT, 0, 2, 1000, Added=Decimal(100))
     for client in (TOLD_TWICE, NOT_RETURNED, TOO_MUCH, NEGATIVE, ENDED):
         points = 120 if client == NEGATIVE else 50
-        _buy(story, client, 0, "2026-03-05T12:00:00", "1000.00", Redeemed=Decimal(points))
-    for number, day, amount in ((1, 20, "-200.00"), (2, 31, "-300.00")):
-        _refund(story, SILENT, number, f"2026-03-{day}T12:00:00", amount)
-    _refund(story, TOLD_TWICE, 1, "2026-03-20T12:00:00", "-500.00", Redeemed=Decimal(-25))
-    _refund(story, TOO_MUCH, 1, "2026-03-20T12:00:00", "-800.00", Redeemed=Decimal(-40))
+        add_cheque(story, client, 0, 5, 1000, Redeemed=Decimal(points))
+    for number, day, amount in ((1, 20, -200), (2, 31, -300)):
+        add_cheque(story, SILENT, number, day, amount, Refund=True)
+    add_cheque(story, TOLD_TWICE, 1, 20, -500, Refund=True, Redeemed=Decimal(-25))
+    add_cheque(story, TOO_MUCH, 1, 20, -800, Refund=True, Redeemed=Decimal(-40))
     return lots
 
 
 def _write_april(story: Story, lots: dict[int, Entry]) -> None:
     for client, points in ((TOLD_TWICE, -25), (NOT_RETURNED, -50), (TOO_MUCH, -40), (ENDED, -50)):
-        _refund(story, client, 2, "2026-04-20T12:00:00", "-500.00", Redeemed=Decimal(points))
+        redeemed = Decimal(points)
+        add_cheque(story, client, 2, 20, -500, month=4, Refund=True, Redeemed=redeemed)
     lots[TOLD_TWICE].row["Remain"] = lots[TOO_MUCH].row["Remain"] = Decimal(50)
 
 
@@ -153,27 +155,11 @@ def test_closed_months_stay_and_what_was_known_then_is_what_is_known_now(
 def _taken(story: Story, client: int) -> list[Movement]:
     """The points by day and kind; of some movements of a day a lot is known, of others none."""
     points: defaultdict[tuple[date, str], Decimal] = defaultdict(Decimal)
-    for row in read_mart(story.warehouse, "points_movements"):
-        if row["client_id"] == client and row["kind"] != "added":
-            points[row["movement_date"], row["kind"]] += row["points"]
+    for day, kind, _, taken_points in taken(story, client):
+        points[day, kind] += taken_points
     return sorted((day, kind, total) for (day, kind), total in points.items())
 
 
-def _customer(story: Story, client: int) -> Customer:
-    return story.simulator.world.programme.customers[client]
-
-
-def _lot(story: Story, client: int, points: str, remain: str, **fields: Any) -> Entry:
+def _lot(story: Story, client: int, points: int, remain: int, **fields: Any) -> Entry:
     fields = {"ends": _ENDS, "Remain": Decimal(remain), **fields}
-    customer = _customer(story, client)
-    return story.author.lot(customer, client * 1000, "2026-03-02T09:00:00", points, **fields)
-
-
-def _buy(story: Story, client: int, number: int, moment: str, amount: str, **fields: Any) -> None:
-    story.author.cheque(_customer(story, client), client * 100 + number, moment, amount, **fields)
-
-
-def _refund(
-    story: Story, client: int, number: int, moment: str, amount: str, **fields: Any
-) -> None:
-    _buy(story, client, number, moment, amount, Refund=True, Parent=client * 100, **fields)
+    return add_lot(story, client, 0, "2026-03-02T12:00:00", points, **fields)
