@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import tarfile
-import time
 import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -18,7 +17,8 @@ import pytest
 from lcm_pipeline.superset.bundle import bundle_of
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.architecture.repository import ROOT, repository_files
-from tests.docs.checkout import free_port, responds
+from tests.ports import free_port, responds
+from tests.waiting import wait_for
 
 # Long enough to install a hundred packages on a slow network and a busy machine.
 _INSTALLING_SECONDS = 900
@@ -209,10 +209,7 @@ def test_a_clean_install_serves_the_page_and_writes_the_bundle(clean: CleanEnvir
             cwd=clean.folder, env=variables, stdout=file, stderr=file,
         )  # fmt: skip
     try:
-        deadline = time.monotonic() + _STARTING_SECONDS
-        while "?token=" not in output.read_text() and time.monotonic() < deadline:
-            assert page.poll() is None, output.read_text()
-            time.sleep(0.3)
+        wait_for(lambda: page.poll() is not None or "?token=" in output.read_text())
         (link,) = re.findall(r"http://\S+", output.read_text())
         assert responds(link)
         page.send_signal(signal.SIGTERM)

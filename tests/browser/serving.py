@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, sync_playwright
 
 from lcm_pipeline.model.language import DEFAULT_LANGUAGE, Language
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = ROOT / ".venv-superset"
@@ -93,10 +93,11 @@ class Starting:
 
     def wait_for(self, words: str) -> None:
         """Wait until it has printed these words."""
-        deadline = time.monotonic() + _READY_SECONDS
-        while words not in "".join(self._lines) and self._process.poll() is None:
-            assert time.monotonic() < deadline, self._lines
-            time.sleep(0.1)
+        wait_for(
+            lambda: words in "".join(self._lines) or self._process.poll() is not None,
+            lambda: self._lines,
+            seconds=_READY_SECONDS,
+        )
 
     def ready(self) -> Served:
         """Wait until it serves; raises AssertionError if it does not."""

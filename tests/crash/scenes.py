@@ -31,9 +31,10 @@ from tests.crash import victim
 from tests.crash.contents import Contents, contents, digest
 from tests.crash.repeats import RequestCounts, requests_since
 from tests.crash.victim import Blow, Order, address_of
-from tests.integration.embedded_users import answers, eventually
+from tests.integration.embedded_users import answers
 from tests.oracle import differences
 from tests.syncing import FEEDS
+from tests.waiting import wait_for
 
 START, STOP = date(2026, 3, 1), datetime(2026, 3, 8, 12)
 WINDOW = Window(START, date(2026, 3, 12))
@@ -97,7 +98,7 @@ class Scene:
 
     def await_server(self) -> None:
         """Wait until the server accepts connections, which takes some time after a crash."""
-        assert eventually(lambda: answers(self.url), within=60), "the server did not come back"
+        wait_for(lambda: answers(self.url), lambda: "the server did not come back")
 
     def _administer(self, statement: str, *names: str) -> None:
         self.await_server()

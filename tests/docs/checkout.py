@@ -4,12 +4,8 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +13,7 @@ from pathlib import Path
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 from tests.docs.commands import ROOT
+from tests.waiting import wait_for
 
 _FILES = ("Makefile", ".env.example", "dagster.yaml", "workspace.yaml", "pyproject.toml",
           "requirements-dev.lock")  # fmt: skip
@@ -99,10 +96,12 @@ class Checkout:
                 stderr=subprocess.STDOUT,
             )
         try:
-            deadline = time.monotonic() + _SECONDS
-            while server.poll() is None and time.monotonic() < deadline and not is_serving():
-                time.sleep(0.2)
-            assert server.poll() is None and is_serving(), output.read_text(encoding="utf-8")
+            wait_for(
+                lambda: server.poll() is not None or is_serving(),
+                output.read_text,
+                seconds=_SECONDS,
+            )
+            assert server.poll() is None, output.read_text(encoding="utf-8")
             server.send_signal(signal.SIGINT)
             return server.wait(_SECONDS)
         finally:
@@ -122,19 +121,3 @@ def open_checkout(folder: Path, programme: RunningSimulator) -> Iterator[Checkou
     """A checkout whose embedded server stays up, so that no command waits for it to start."""
     with embedded_postgres(folder / ".lcm") as url:
         yield Checkout(folder, programme, url)
-
-
-def responds(url: str) -> bool:
-    """Whether a GET of the address succeeds."""
-    try:
-        with urllib.request.urlopen(url, timeout=5) as response:
-            return bool(response.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
-
-
-def free_port() -> int:
-    """A free port of the loopback interface."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])

@@ -27,8 +27,9 @@ from lcm_pipeline.orchestration.storage.instance import dagster_instance
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.simulator.configuration import build_config
 from lcm_pipeline.simulator.server import start_in_thread
-from tests.docs.checkout import Checkout, free_port, open_checkout, responds
+from tests.docs.checkout import Checkout, open_checkout
 from tests.docs.commands import PAGES, ROOT, Command, commands_of
+from tests.ports import free_port, responds
 
 _ALL = [command for page in PAGES for command in commands_of(page)]
 _COMMANDS = list({command.text: command for command in reversed(_ALL)}.values())[::-1]

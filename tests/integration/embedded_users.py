@@ -3,8 +3,7 @@
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import psycopg
@@ -93,15 +92,6 @@ def server_processes(home: Path) -> list[int]:
         except OSError:
             continue
     return sorted(found)
-
-
-def eventually(condition: Callable[[], bool], *, within: float = 15.0) -> bool:
-    deadline = time.monotonic() + within
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def answers(url: str) -> bool:

@@ -7,12 +7,14 @@ import socket
 import socketserver
 import subprocess
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import parse_qs, urlsplit
+
+from tests.ports import free_port, is_listening
+from tests.waiting import wait_for
 
 _PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin")
 MISSING = _PROGRAM is None
@@ -40,7 +42,7 @@ def pgbouncer(
     """Run a PgBouncer that accepts these users without passwords; yields its port."""
     assert _PROGRAM is not None
     with _tcp_to(_socket_of(postgres)) as server, TemporaryDirectory(prefix="lcm-pgb-") as name:
-        folder, port = Path(name), _free_port()
+        folder, port = Path(name), free_port()
         folder.chmod(0o755)
         (folder / "users").write_text("".join(f'"{user}" ""\n' for user in users))
         more = "\n".join(settings)
@@ -70,20 +72,12 @@ def _socket_of(postgres: str) -> str:
     return f"{words['host'][0]}/.s.PGSQL.{words['port'][0]}"
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
 def _await_port(process: "subprocess.Popen[bytes]", port: int) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
-        with socket.socket() as client:
-            if client.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.02)
-    process.kill()
-    raise AssertionError(process.communicate()[1].decode(errors="replace"))
+    def listens() -> bool:
+        assert process.poll() is None, process.communicate()[1].decode(errors="replace")
+        return is_listening(port)
+
+    wait_for(listens)
 
 
 class _Relay(socketserver.BaseRequestHandler):

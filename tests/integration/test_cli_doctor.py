@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -22,8 +21,9 @@ from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.commands import LCM, environment, run, run_on_terminal
 from tests.conftest import Programme
-from tests.docs.checkout import free_port
 from tests.integration.postgres_users import tenant
+from tests.ports import free_port
+from tests.waiting import wait_for
 
 
 @pytest.fixture
@@ -248,11 +248,12 @@ def _values(text: str) -> dict[str, float]:
 
 
 def _scrape(url: str, serving: subprocess.Popen[bytes]) -> str:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and serving.poll() is None:
+    def read() -> str:
+        assert serving.poll() is None, "the metrics are not served"
         try:
             with urllib.request.urlopen(url, timeout=60) as response:
                 return str(response.read().decode())
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.2)
-    raise AssertionError("the metrics are not served")
+        except OSError:
+            return ""
+
+    return wait_for(read)

@@ -17,7 +17,6 @@ from tests.integration.embedded_users import (
     SOURCES,
     User,
     answers,
-    eventually,
     guard_pids,
     kill_processes,
     postmaster_pid,
@@ -25,6 +24,7 @@ from tests.integration.embedded_users import (
     started,
     supervisor_pids,
 )
+from tests.waiting import wait_for
 
 NOBODY = 65534
 DAC_OVERRIDE, DAC_READ_SEARCH = 1, 2
@@ -58,10 +58,10 @@ def home() -> Iterator[Path]:
         Path(outer).chmod(0o755)
         place = Path(outer) / ".lcm"
         yield place
-        eventually(lambda: not server_processes(place), within=3)
-        left = server_processes(place)
-        kill_processes(left)
-        assert not left
+        try:
+            wait_for(lambda: not server_processes(place))
+        finally:
+            kill_processes(server_processes(place))
 
 
 def _python_for_others() -> list[str]:
@@ -186,7 +186,7 @@ def test_a_server_below_a_private_folder_ends_with_its_watchers(home: Path) -> N
     server = postmaster_pid(home)
     user.kill()
     kill_processes([*supervisor_pids(home), *guard_pids(home)])
-    assert eventually(lambda: not Path(f"/proc/{server}").exists())
+    wait_for(lambda: not Path(f"/proc/{server}").exists())
 
 
 def test_a_home_that_no_account_can_enter_is_refused_with_the_way_out(home: Path) -> None:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,6 @@ from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 from tests.integration.embedded_users import (
     User,
     answers,
-    eventually,
     guard_pids,
     kill_processes,
     postmaster_pid,
@@ -20,6 +20,7 @@ from tests.integration.embedded_users import (
     started,
     supervisor_pids,
 )
+from tests.waiting import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -33,14 +34,15 @@ def user(home: Path) -> Iterator[User]:
     yield user
     if user.process.returncode is None:
         user.kill()
-    is_clean = eventually(lambda: not server_processes(home))
-    kill_processes(server_processes(home))
-    assert is_clean
+    try:
+        wait_for(lambda: not server_processes(home))
+    finally:
+        kill_processes(server_processes(home))
 
 
 def test_a_killed_command_takes_the_server_along(home: Path, user: User) -> None:
     user.kill()
-    assert eventually(lambda: not server_processes(home), within=3)
+    wait_for(lambda: not server_processes(home))
 
 
 def test_sessions_go_on_when_the_supervisor_is_killed(home: Path, user: User) -> None:
@@ -50,7 +52,7 @@ def test_sessions_go_on_when_the_supervisor_is_killed(home: Path, user: User) ->
             # both launch a supervisor.
             killed = set(supervisor_pids(home))
             kill_processes(list(killed))
-            assert eventually(lambda: bool(set(supervisor_pids(home)) - killed))  # noqa: B023
+            wait_for(lambda: bool(set(supervisor_pids(home)) - killed))  # noqa: B023
             assert session.execute("select 1").fetchone() == (1,)
             assert answers(user.url)
     assert user.leave() == 0
@@ -59,13 +61,13 @@ def test_sessions_go_on_when_the_supervisor_is_killed(home: Path, user: User) ->
 def test_a_killed_guard_is_replaced_with_a_new_server(home: Path, user: User) -> None:
     before = guard_pids(home)
     kill_processes(before)
-    assert eventually(lambda: guard_pids(home) not in ([], before) and answers(user.url))
+    wait_for(lambda: guard_pids(home) not in ([], before) and answers(user.url))
     assert user.leave() == 0
 
 
 def test_a_live_command_restarts_supervisor_and_guard(home: Path, user: User) -> None:
     kill_processes([*supervisor_pids(home), *guard_pids(home)])
-    assert eventually(lambda: len(supervisor_pids(home)) == 1 and answers(user.url))
+    wait_for(lambda: len(supervisor_pids(home)) == 1 and answers(user.url))
     assert user.leave() == 0
 
 
@@ -76,7 +78,7 @@ def test_a_killed_postmaster_is_started_again_for_its_users(home: Path, user: Us
             kill_processes([before])
             with pytest.raises(psycopg.OperationalError):
                 session.execute("select pg_sleep(10)")
-        assert eventually(lambda: answers(user.url) and postmaster_pid(home) != before)  # noqa: B023
+        wait_for(lambda: answers(user.url) and postmaster_pid(home) != before)  # noqa: B023
     assert user.leave() == 0
 
 
@@ -84,7 +86,7 @@ def test_no_server_outlives_all_who_watch_it(home: Path, user: User) -> None:
     with psycopg.connect(user.url):
         kill_processes([user.process.pid, *supervisor_pids(home), *guard_pids(home)])
         user.process.communicate(timeout=5)
-    assert eventually(lambda: not server_processes(home), within=5)
+    wait_for(lambda: not server_processes(home))
 
 
 def test_the_next_command_recovers_when_all_are_killed_at_once(home: Path, user: User) -> None:
@@ -103,9 +105,9 @@ def test_the_next_command_recovers_when_all_are_killed_at_once(home: Path, user:
 def test_a_command_killed_while_the_server_starts_leaves_nothing(home: Path) -> None:
     for pause in (0.0, 0.2, 0.3, 0.4):
         hasty = User(home)
-        eventually(lambda: False, within=pause)
+        time.sleep(pause)
         hasty.kill()
-        assert eventually(lambda: not server_processes(home), within=5)
+        wait_for(lambda: not server_processes(home))
 
 
 def test_a_pid_that_was_given_away_is_not_taken_for_the_server(home: Path) -> None:
@@ -136,6 +138,6 @@ def test_a_home_that_is_removed_under_the_server_ends_it(tmp_path: Path) -> None
     with embedded_postgres(home):
         running = server_processes(home)
         home.rename(tmp_path / "gone")
-        assert eventually(lambda: not any(Path(f"/proc/{pid}/cwd").exists() for pid in running))
+        wait_for(lambda: not any(Path(f"/proc/{pid}/cwd").exists() for pid in running))
     with embedded_postgres(home) as url:
         assert answers(url)

@@ -10,14 +10,15 @@ from lcm_pipeline.warehouse.embedded.binaries import find_binaries, major_versio
 from lcm_pipeline.warehouse.embedded.cluster import explanation
 from lcm_pipeline.warehouse.embedded.folder import ServerFolder, State, announce, opened_lock
 from lcm_pipeline.warehouse.embedded.server import EmbeddedPostgresError, embedded_postgres
-from tests.integration.embedded_users import eventually, server_processes
+from tests.integration.embedded_users import server_processes
+from tests.waiting import wait_for
 
 
 @pytest.fixture
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     place = tmp_path_factory.mktemp("home") / ".lcm"
     yield place
-    assert eventually(lambda: not server_processes(place), within=5)
+    wait_for(lambda: not server_processes(place))
 
 
 def _refusal(home: Path) -> str:

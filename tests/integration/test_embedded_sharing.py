@@ -14,11 +14,11 @@ from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 from tests.integration.embedded_users import (
     User,
     answers,
-    eventually,
     kill_processes,
     server_processes,
     started,
 )
+from tests.waiting import wait_for
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_a_session_is_utf8_and_utc_and_the_server_listens_on_no_network(home: Pa
 def test_nothing_runs_any_more_when_the_context_has_ended(home: Path) -> None:
     with embedded_postgres(home):
         pass
-    assert eventually(lambda: not server_processes(home), within=1)
+    wait_for(lambda: not server_processes(home))
 
 
 def test_rows_are_there_after_a_restart(home: Path) -> None:
@@ -61,7 +61,7 @@ def test_commands_at_once_share_one_server_until_the_last_leaves(home: Path) -> 
         assert user.leave() == 0
         assert answers(users[3].url)
     assert users[3].leave() == 0
-    assert eventually(lambda: not server_processes(home), within=1)
+    wait_for(lambda: not server_processes(home))
 
 
 @pytest.mark.slow
@@ -113,7 +113,7 @@ def test_a_forked_child_does_not_keep_the_server_up(home: Path) -> None:
         child = multiprocessing.get_context("fork").Process(target=go_on.wait)
         child.start()
     try:
-        assert eventually(lambda: not server_processes(home), within=1)
+        wait_for(lambda: not server_processes(home))
     finally:
         go_on.set()
         child.join()
@@ -148,5 +148,5 @@ def test_a_home_with_a_long_name_has_its_socket_elsewhere(home: Path) -> None:
             str(session.execute("show unix_socket_directories").fetchone()).strip("(',)\"")
         )
         assert sockets.stat().st_mode & 0o777 == 0o700
-    assert eventually(lambda: not server_processes(far), within=1)
+    wait_for(lambda: not server_processes(far))
     assert not sockets.exists()

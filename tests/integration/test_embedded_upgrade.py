@@ -25,9 +25,10 @@ from lcm_pipeline.warehouse.embedded.upgrade_errors import HomeInUseError, Upgra
 from lcm_pipeline.warehouse.migrations import migrate
 from tests.commands import LCM, environment
 from tests.conftest import Programme
-from tests.integration.embedded_users import eventually, server_processes
+from tests.integration.embedded_users import server_processes
 from tests.oracle import assert_exact, snapshot
 from tests.syncing import MARCH, sync_everything
+from tests.waiting import wait_for
 
 _INSTALLED = major_version(find_binaries(None))
 _OLDER = [
@@ -70,7 +71,7 @@ def home(made_home: Path, tmp_path: Path) -> Iterator[Path]:
     home = tmp_path / "home"
     shutil.copytree(made_home, home)
     yield home
-    assert eventually(lambda: not server_processes(home), within=30)
+    wait_for(lambda: not server_processes(home))
 
 
 def _settings(source: RunningSimulator, warehouse: Warehouse) -> Settings:
@@ -115,10 +116,10 @@ def test_a_killed_upgrade_leaves_the_old_home_and_the_next_one_carries_everythin
         pass
     killed = subprocess.Popen([LCM, "upgrade-home"], env=environment(tmp_path), cwd=tmp_path)
     begun = home / "postgres/upgrade/postmaster.pid"
-    assert eventually(begun.exists, within=120)
+    wait_for(begun.exists)
     killed.kill()
     killed.wait()
-    assert eventually(lambda: not server_processes(home), within=30)
+    wait_for(lambda: not server_processes(home))
     with _old_server(home) as warehouse:
         before = snapshot(warehouse)
     done = subprocess.run(

@@ -140,11 +140,11 @@ def test_who_waited_has_a_now_after_who_was_first(warehouse: Warehouse) -> None:
             waiting = threading.Thread(target=come_second)
             waiting.start()
             with warehouse.connect(autocommit=True) as looking:
-                while not looking.execute(
+                is_waiting = (
                     "select 1 from pg_stat_activity"
                     " where application_name = 'second' and wait_event_type = 'Lock'"
-                ).fetchone():
-                    pass
+                )
+                wait_for(lambda: looking.execute(is_waiting).fetchone())
             moments.append(first.execute("select clock_timestamp()").fetchone())
         waiting.join()
     assert moments == sorted(moments)  # type: ignore[type-var]

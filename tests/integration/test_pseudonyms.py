@@ -36,10 +36,10 @@ from lcm_pipeline.warehouse.sessions import ReconnectingSession
 from tests.commands import run
 from tests.conftest import MakeSettings, Programme
 from tests.databases import backend_of, cut, dump, fetch_value
-from tests.integration.embedded_users import eventually
 from tests.ledger import claim_clients
 from tests.outbox import ask_for, statuses, write_back
 from tests.syncing import FEEDS, MARCH, MARCH_OPTIONS, sync_everything
+from tests.waiting import wait_for
 
 KEY, NEXT_KEY = "a key of sixteen bytes or more", "another key as long as that one"
 
@@ -267,7 +267,7 @@ def test_a_second_rewrite_waits_for_the_first_and_says_for_whom(
         first = pool.submit(use_keys, warehouse, settings)
         assert has_begun.wait(60)
         waiting = [pool.submit(work) for work in second]
-        assert eventually(lambda: caplog.text.count("application lcm pseudonymize") == 2, within=60)
+        wait_for(lambda: caplog.text.count("application lcm pseudonymize") == 2)
         may_end.set()
         assert first.result() == 1
         assert waiting[0].result() == 0

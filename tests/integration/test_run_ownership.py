@@ -33,7 +33,8 @@ from tests.conftest import MakeSettings, Programme
 from tests.crash.fault_cases import Saboteur
 from tests.crash.taps import TappedWarehouse, tapped_api
 from tests.databases import backend_of, cut, fetch_rows
-from tests.integration.embedded_users import SOURCES, eventually
+from tests.integration.embedded_users import SOURCES
+from tests.waiting import wait_for
 
 DAYS = Window(date(2026, 3, 1), date(2026, 3, 2))
 
@@ -75,10 +76,11 @@ def test_a_reader_killed_in_a_long_statement_releases_its_claims_at_once(
         [sys.executable, "-c", _BUSY, warehouse.url], cwd=SOURCES, stdout=subprocess.PIPE
     )
     asleep = "select from pg_stat_activity where query like '%pg_sleep(60)' and state = 'active'"
-    assert eventually(lambda: bool(fetch_rows(warehouse, asleep)))
+    wait_for(lambda: bool(fetch_rows(warehouse, asleep)))
     owner.kill()
     owner.communicate()
-    assert eventually(lambda: not fetch_rows(warehouse, _LOCKS_HELD))
+    # Long before the statement would end by itself.
+    wait_for(lambda: not fetch_rows(warehouse, _LOCKS_HELD), seconds=30)
 
 
 def test_a_process_that_is_stopped_in_the_middle_of_a_run_is_found(warehouse: Warehouse) -> None:
@@ -93,7 +95,7 @@ def test_a_process_that_is_stopped_in_the_middle_of_a_run_is_found(warehouse: Wa
             working.run(lambda s: s.execute("select"))
             return [one.pid for one in silent_readers(warehouse, command_id, 1.0)]
 
-        assert eventually(lambda: silent_pids() == [stopped])
+        wait_for(lambda: silent_pids() == [stopped])
         assert silent_readers(warehouse, command_id, 3600) == []
 
 
@@ -184,7 +186,7 @@ def test_the_tasks_of_a_lost_reader_are_claimed_by_others(warehouse: Warehouse) 
             assert claimed(other, run) == [1, 2, 3]
             assert claimed(one, run) == []
             cut(warehouse, backend_of(other))
-            assert eventually(lambda: claimed(one, run) == [1, 2, 3])
+            wait_for(lambda: claimed(one, run) == [1, 2, 3])
 
 
 def test_a_reader_that_loses_its_session_keeps_its_claims(warehouse: Warehouse) -> None:
@@ -231,7 +233,7 @@ def test_a_run_covered_by_a_later_one_is_abandoned(warehouse: Warehouse) -> None
         with joined(warehouse) as (_, same):
             assert same.run_id == old.run_id
     # The server may end a closed session with a short delay.
-    assert eventually(lambda: not fetch_rows(warehouse, _LOCKS_HELD))
+    wait_for(lambda: not fetch_rows(warehouse, _LOCKS_HELD))
     with joined(warehouse) as (_, new):
         assert not new.is_resumed
     assert fetch_rows(warehouse, "select status from sync.runs order by run_id") == [

@@ -27,6 +27,7 @@ from lcm_pipeline.warehouse.request_limits import (
 )
 from tests.conftest import MakeSettings, Programme
 from tests.syncing import MARCH
+from tests.waiting import wait_for
 
 _RPS, _IN_FLIGHT, _SOME = 60, 7, 20
 _ROOT = Path(__file__).resolve().parents[2]
@@ -57,13 +58,13 @@ def sent_by(folder: Path, *names: str) -> list[tuple[float, float]]:
 
 def await_requests(folder: Path, names: Sequence[str], *, since: float) -> None:
     """Wait until each process has sent some requests after `since`."""
-    deadline = time.monotonic() + 120
-    for name in names:
-        while not (folder / name).exists() or (
-            sum(left > since for left, _ in sent_by(folder, name)) < _SOME
-        ):
-            assert time.monotonic() < deadline, f"{name} sends nothing"
-            time.sleep(0.1)
+
+    def has_sent(name: str) -> bool:
+        if not (folder / name).exists():
+            return False
+        return sum(left > since for left, _ in sent_by(folder, name)) >= _SOME
+
+    wait_for(lambda: all(map(has_sent, names)))
 
 
 def most_in_flight(sent: Sequence[tuple[float, float]]) -> int:
@@ -109,10 +110,7 @@ def test_slots_of_a_session_that_ends_are_free_at_once(warehouse: Warehouse) -> 
         assert share_slots(one, 4, priority=1, wanted=4, in_flight=1) == 0
         assert share_slots(two, 4, priority=0, wanted=4, in_flight=0) == 3
         one.close()
-        deadline = time.monotonic() + 60
-        while share_slots(two, 4, priority=0, wanted=4, in_flight=3) < 4:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_for(lambda: share_slots(two, 4, priority=0, wanted=4, in_flight=3) == 4, seconds=30)
 
 
 def test_slots_of_a_process_that_is_stopped_are_free_after_a_minute(warehouse: Warehouse) -> None:

@@ -25,6 +25,7 @@ from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 from tests.conftest import MakeSettings, Programme
 from tests.syncing import MARCH, sync_everything
+from tests.waiting import wait_for
 
 TOGETHER = (OPERATIONS, LEADS, FAVOURITES)
 
@@ -135,8 +136,7 @@ def test_closing_interrupts_and_the_next_sync_resumes(
     together = SyncEngine(settings, warehouse, open_api=api_awaiting(stall)).begin_concurrent(
         TOGETHER, MARCH
     )
-    while counts[OPERATIONS.endpoint.name] <= 20:
-        time.sleep(0.01)
+    wait_for(lambda: counts[OPERATIONS.endpoint.name] > 20)
     began = time.monotonic()
     together.close()
     assert time.monotonic() - began < 50

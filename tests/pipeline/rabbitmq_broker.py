@@ -2,33 +2,25 @@
 
 import os
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tests.ports import free_port, is_listening
+from tests.waiting import wait_for
+
 # Not the wrapper that packages put on the PATH, which changes the user and the folder.
 _PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 MISSING = not (_PROGRAM.exists() and shutil.which("erl") and shutil.which("epmd"))
 WHY_MISSING = "no rabbitmq-server on this machine: apt-get install rabbitmq-server"
-_PATIENCE = 120.0
-
-
-def _free_ports(count: int) -> list[int]:
-    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(listener.getsockname()[1]) for listener in listeners]
-    for listener in listeners:
-        listener.close()
-    return ports
 
 
 @contextmanager
 def rabbitmq_broker() -> Iterator[str]:
     """Run a RabbitMQ with its user `guest` for the context; yields its address."""
-    port, distribution, names = _free_ports(3)
+    port, distribution, names = free_port(), free_port(), free_port()
     with TemporaryDirectory(prefix="lcm-rabbitmq-") as folder:
         variables = {
             **os.environ,
@@ -51,16 +43,13 @@ def rabbitmq_broker() -> Iterator[str]:
                 [_PROGRAM], env=variables, cwd=folder, stdout=output, stderr=output,
                 start_new_session=True,
             )  # fmt: skip
+
+        def log_text() -> str:
+            return (Path(folder) / "output").read_text(errors="replace")[-2_000:]
+
         try:
-            deadline = time.monotonic() + _PATIENCE
-            while True:
-                with socket.socket() as client:
-                    if client.connect_ex(("127.0.0.1", port)) == 0:
-                        break
-                log_text = (Path(folder) / "output").read_text(errors="replace")[-2_000:]
-                assert process.poll() is None, f"rabbitmq-server ended: {log_text}"
-                assert time.monotonic() < deadline, f"rabbitmq-server does not listen: {log_text}"
-                time.sleep(0.2)
+            wait_for(lambda: process.poll() is not None or is_listening(port), log_text)
+            assert process.poll() is None, log_text()
             yield f"amqp://guest:guest@127.0.0.1:{port}//"
         finally:
             process.terminate()

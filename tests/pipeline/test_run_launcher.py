@@ -11,6 +11,7 @@ from dagster._core.launcher.base import LaunchRunContext, WorkerStatus
 from dagster._grpc.client import DagsterGrpcClient
 
 from lcm_pipeline.orchestration.run_launcher import WatchedRunLauncher
+from tests.ports import free_port
 
 
 @pytest.fixture
@@ -51,14 +52,8 @@ def _launched(instance: dg.DagsterInstance, port: int) -> dg.DagsterRun:
     return launched
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
 def test_a_run_of_a_server_that_has_ended_is_gone(instance: dg.DagsterInstance) -> None:
-    run = _launched(instance, _free_port())
+    run = _launched(instance, free_port())
     health = _launcher_of(instance).check_run_worker_health(run)
     assert health.status is WorkerStatus.NOT_FOUND
 
@@ -75,7 +70,7 @@ def test_a_run_of_a_server_that_responds_late_is_not_started_twice(
 def test_a_run_of_another_machine_whose_server_cannot_be_reached_is_left_alone(
     instance: dg.DagsterInstance,
 ) -> None:
-    run = _launched(instance, _free_port())
+    run = _launched(instance, free_port())
     with dg.instance_for_test() as other:
         other.add_run(run)
         health = _launcher_of(other).check_run_worker_health(run)
@@ -83,7 +78,7 @@ def test_a_run_of_another_machine_whose_server_cannot_be_reached_is_left_alone(
 
 
 def test_a_run_of_another_home_is_marked_for_its_launcher(instance: dg.DagsterInstance) -> None:
-    run = _launched(instance, _free_port())
+    run = _launched(instance, free_port())
     with dg.instance_for_test() as other:
         other.add_run(run)
         launcher = _launcher_of(other)

@@ -13,8 +13,8 @@ import pytest
 
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.commands import running
-from tests.docs.checkout import free_port
 from tests.pipeline.ui_output import await_link, output_of
+from tests.ports import free_port
 from tests.waiting import wait_for
 
 _LAUNCH = """mutation { launchPipelineExecution(executionParams: {

@@ -25,8 +25,8 @@ from lcm_pipeline.orchestration.ui.parent import PARENT
 from lcm_pipeline.orchestration.ui.supervisor import holder_of
 from lcm_pipeline.settings import load_settings
 from tests.commands import run, running
-from tests.docs.checkout import free_port
 from tests.pipeline.ui_output import await_link, output_of, printed_link
+from tests.ports import free_port
 from tests.waiting import wait_for
 
 LAUNCH = """mutation { launchPipelineExecution(executionParams: {
