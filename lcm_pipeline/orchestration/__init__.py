@@ -14,6 +14,7 @@ resources.py          the engine and the warehouse during a run, and which feeds
 metadata.py           counts and previews for the UI
 code_location.py      all definitions that Dagster loads
 launch.py             runs days for `lcm sync`, in this process or through an executor
+run_progress.py       the progress of such a run while other processes read
 run_failures.py       the errors of such a run, for the command line
 executors.py          where steps execute: this process, child processes, Celery, pods
 celery/               the Celery executor and its workers

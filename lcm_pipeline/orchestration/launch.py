@@ -1,8 +1,6 @@
 """Runs Dagster for the command line: a range of days, in this process or through an executor."""
 
 import logging
-import threading
-import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -19,6 +17,7 @@ from lcm_pipeline.orchestration.jobs import sync_days
 from lcm_pipeline.orchestration.partitions import tags_for
 from lcm_pipeline.orchestration.resources import SyncSession
 from lcm_pipeline.orchestration.run_failures import OldMartsError, raise_failure
+from lcm_pipeline.orchestration.run_progress import reporting_progress
 from lcm_pipeline.orchestration.storage.instance import (
     dagster_instance,
     instance_home,
@@ -31,16 +30,12 @@ from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.progress import Progress
 from lcm_pipeline.sync.report import SyncReport
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.ingest.runs import RunProgress, SilentReader
 from lcm_pipeline.warehouse.migrations import have_old_marts
 
 logger = logging.getLogger(__name__)
 
 # The command prints to the terminal; Dagster's messages are in the event log.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-_PROGRESS_SECONDS = 1.0
-# A reader that waits for a slow service is silent too, so this is only reported.
-_SILENT_SECONDS = 120.0
 
 
 def materialize_window(
@@ -150,7 +145,10 @@ def run_with_executor(
     synced = [feed for feed in FEEDS if feeds is None or feed.name in feeds]
     command_id = engine.begin_command(synced, window)
     try:
-        with _expected_warnings(), _reporting_progress(engine, command_id):
+        with (
+            _expected_warnings(),
+            reporting_progress(engine.warehouse, engine.progress, command_id),
+        ):
             result = dg.execute_job(
                 dg.reconstructable(sync_days_job),
                 instance=instance,
@@ -169,60 +167,6 @@ def run_with_executor(
         not_begun = [entry.get_dagster_event() for entry in logs]
     raise_failure(result, reports, (), feeds, not_begun)
     return reports
-
-
-@contextmanager
-def _reporting_progress(engine: SyncEngine, command_id: int) -> Iterator[None]:
-    """Report the progress of a command's runs while the context is open, from a thread.
-
-    The steps are in other processes, so their progress is read from the ledger.
-    """
-    is_over = threading.Event()
-    thread = threading.Thread(
-        target=_poll_progress, args=(engine, command_id, is_over), name="lcm progress", daemon=True
-    )
-    thread.start()
-    try:
-        yield
-    finally:
-        is_over.set()
-        thread.join()
-
-
-def _poll_progress(engine: SyncEngine, command_id: int, is_over: threading.Event) -> None:
-    known: dict[str, RunProgress] = {}
-    reported: set[SilentReader] = set()
-    check_at = time.monotonic() + _SILENT_SECONDS
-    while not is_over.wait(_PROGRESS_SECONDS):
-        for run in engine.progress_of(command_id):
-            before = known.get(run.feed)
-            if before is None:
-                engine.progress.start(run.feed, run.tasks, run.read)
-            elif run.read > before.read:
-                engine.progress.advance(run.feed, run.read - before.read)
-            failed_before = 0 if before is None else before.failed
-            if run.failed > failed_before:
-                engine.progress.fail(run.feed, run.failed - failed_before)
-            known[run.feed] = run
-        if time.monotonic() >= check_at:
-            check_at = time.monotonic() + _SILENT_SECONDS / 4
-            _warn_of_silent_readers(engine, command_id, reported)
-    for feed in known:
-        engine.progress.finish(feed)
-
-
-def _warn_of_silent_readers(
-    engine: SyncEngine, command_id: int, reported: set[SilentReader]
-) -> None:
-    """Log each reader that has been silent for long, once per silence; adds it to `reported`."""
-    silent = set(engine.silent_readers(command_id, _SILENT_SECONDS))
-    for reader in sorted(silent - reported):
-        logger.warning(
-            "%s: waiting for a process that has been silent since %s (from %s, server process %d)."
-            " If it is stopped or hangs, continue or end it",
-            reader.feed, f"{reader.since:%Y-%m-%d %H:%M} UTC", reader.address, reader.pid,
-        )  # fmt: skip
-    reported |= silent
 
 
 def _remove_old(

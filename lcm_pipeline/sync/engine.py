@@ -28,7 +28,7 @@ from lcm_pipeline.sync.shared_limits import priority_of
 from lcm_pipeline.sync.threads import run_in_thread
 from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.ingest import runs, state, tasks
-from lcm_pipeline.warehouse.ingest.runs import Run, RunLostError, RunProgress, SilentReader
+from lcm_pipeline.warehouse.ingest.runs import Run, RunLostError
 from lcm_pipeline.warehouse.privacy.pseudonymizing import use_keys
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
@@ -74,17 +74,6 @@ class SyncEngine:
                 )
                 for run, started, ended in found
             ]
-
-    def progress_of(self, command_id: int) -> list[RunProgress]:
-        """The progress of a command's runs.
-
-        Empty while the warehouse is unreachable: the runs report that themselves, if it lasts.
-        """
-        return runs.progress_of_command(self.warehouse, command_id)
-
-    def silent_readers(self, command_id: int, seconds: float) -> list[SilentReader]:
-        """The readers of a command that the warehouse has not heard of for some seconds."""
-        return runs.silent_readers(self.warehouse, command_id, seconds)
 
     def sync(self, feed: Feed, window: Window, *, command_id: int | None = None) -> SyncReport:
         """Sync a feed for a window.
