@@ -2,18 +2,19 @@
 
 The values to be sent are stored with the claim. So an update whose response was lost is sent again
 with the same values, even if its row has changed meanwhile. A callback decides what an update
-sends: this module has no rules about profiles.
+sends.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal
 
 import psycopg
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from lcm_pipeline.model.profiles import AttemptResult, KnownProfile, ProfileUpdate, Values
+from lcm_pipeline.transform.profiles import Verdict
 from lcm_pipeline.warehouse.outbox.pushes import Push
 from lcm_pipeline.warehouse.outbox.waiting import as_update, known_profiles
 from lcm_pipeline.warehouse.queries import fetch_value, query
@@ -34,24 +35,10 @@ class Claim:
     is_again: bool
 
 
-class Decision(Protocol):
-    """The decision about an update; see transform.profiles.Verdict."""
-
-    @property
-    def objections(self) -> Sequence[object]:
-        """The reasons not to send it; empty if it may be sent."""
-
-    @property
-    def values(self) -> Values:
-        """The values to send; empty if nothing would change."""
-
-    @property
-    def before(self) -> Values:
-        """The values that were known before."""
-
-
-Judge = Callable[[ProfileUpdate, KnownProfile], Decision]
-UpdateStatus = str
+# Decides what an update sends.
+Judge = Callable[[ProfileUpdate, KnownProfile], Verdict]
+# As in the database.
+UpdateStatus = Literal["pending", "sending", "sent", "partial", "rejected", "failed"]
 
 
 def claim_update(
@@ -75,13 +62,13 @@ def claim_update(
         if row["status"] == "sending":
             return _claim(cursor, push, row, row["sent_values"], None)
         known = known_profiles(session, [row["client_id"]]).get(row["client_id"], KnownProfile())
-        decision = judge(as_update(row), known)
-        if decision.objections:
-            error = "; ".join(map(str, decision.objections))
+        verdict = judge(as_update(row), known)
+        if verdict.objections:
+            error = "; ".join(map(str, verdict.objections))
             return _finish_unsent(cursor, push, update_id, "rejected", error)
-        if not decision.values:
+        if not verdict.values:
             return _finish_unsent(cursor, push, update_id, "sent")
-        return _claim(cursor, push, row, decision.values, decision.before)
+        return _claim(cursor, push, row, verdict.values, verdict.before)
 
 
 def finish_update(session: psycopg.Connection, claim: Claim, result: AttemptResult) -> UpdateStatus:
