@@ -120,26 +120,26 @@ class SyncSession:
         """
         command = self.command_id(plan, window)
         if not feed.is_by_day:
-            return self._remember(lambda: self._take(feed, window, plan, command))
-        report = self._remember(lambda: self.engine.sync(feed, window, command_id=command))
+            return self._collect(lambda: self._await_report(feed, window, plan, command))
+        report = self._collect(lambda: self.engine.sync(feed, window, command_id=command))
         if plan.concurrent:
             self._begin(plan.concurrent, window, plan, command)
         return report
 
     def start_feed(self, feed: Feed, window: Window, plan: RunPlan) -> None:
         """The first of three steps of a feed with several readers."""
-        with self._remembering_errors():
+        with self._collecting_errors():
             self.engine.start(feed, window, command_id=self.command_id(plan, window))
 
     def read_feed(self, feed: Feed, window: Window) -> ReaderReport:
         """The second step: one of several readers."""
-        with self._remembering_errors():
+        with self._collecting_errors():
             return self.engine.read(feed, window)
 
     def publish_feed(self, feed: Feed, window: Window, plan: RunPlan) -> SyncReport:
         """The third step: publish what the readers have proven."""
         command = self.command_id(plan, window)
-        return self._remember(lambda: self.engine.publish(feed, window, command_id=command))
+        return self._collect(lambda: self.engine.publish(feed, window, command_id=command))
 
     def command_id(self, plan: RunPlan, window: Window) -> int:
         """The command that the run belongs to: that of its earlier steps or of the run it retries.
@@ -158,7 +158,10 @@ class SyncSession:
         """Cancel the feeds that no step has waited for."""
         self._cleanup.close()
 
-    def _take(self, feed: Feed, window: Window, plan: RunPlan, command_id: int) -> SyncReport:
+    def _await_report(
+        self, feed: Feed, window: Window, plan: RunPlan, command_id: int
+    ) -> SyncReport:
+        """Wait until a client feed is published; begins those that nothing has begun."""
         for syncing in self._begun:
             if syncing.takes(feed, window):
                 return syncing.report(feed)
@@ -186,14 +189,14 @@ class SyncSession:
         self._begun.append(syncing)
         return syncing
 
-    def _remember(self, sync: Callable[[], SyncReport]) -> SyncReport:
-        with self._remembering_errors():
+    def _collect(self, sync: Callable[[], SyncReport]) -> SyncReport:
+        with self._collecting_errors():
             report = sync()
         self.reports.append(report)
         return report
 
     @contextmanager
-    def _remembering_errors(self) -> Iterator[None]:
+    def _collecting_errors(self) -> Iterator[None]:
         try:
             yield
         except BaseException as error:
