@@ -251,9 +251,10 @@ class SyncRun:
             find_others=lambda: self.ledger.in_session(
                 lambda session: tasks.other_tasks(session, self.run)
             ),
+            responds_elsewhere=(
+                partial(self._responds_for_clients, source) if self.feed.is_by_day else None
+            ),
         )
-        if self.feed.is_by_day:
-            monitor.responds_elsewhere = partial(self._responds_for_clients, source)
         fan_out = FanOut(
             monitor.read_task,
             self.ledger.record,
