@@ -220,15 +220,17 @@ def read_status(
     """
     with _open_snapshot(warehouse) as session:
         return WarehouseStatus(
-            _fetch(session, FeedOverview, "overview"),
-            _read_runs(session, most_of_feed=1, most=1_000),
-            int(fetch_value(session, "count_retired") or 0),
-            _read_unmapped_lead_statuses(session),
-            _read_conventions(session),
-            _fetch(session, PendingTask, "pending_tasks") if lists_pending else None,
-            _fetch(session, QuarantinedRow, "quarantined_rows") if lists_quarantine else None,
-            _fetch(session, RetiredClient, "retired_clients") if lists_retired else None,
-            _compare_marts(session) if compares_marts else None,
+            feeds=_fetch(session, FeedOverview, "overview"),
+            last_runs=_read_runs(session, most_of_feed=1, most=1_000),
+            retired_count=int(fetch_value(session, "count_retired") or 0),
+            unmapped_lead_statuses=_read_unmapped_lead_statuses(session),
+            conventions=_read_conventions(session),
+            pending=_fetch(session, PendingTask, "pending_tasks") if lists_pending else None,
+            quarantine=(
+                _fetch(session, QuarantinedRow, "quarantined_rows") if lists_quarantine else None
+            ),
+            retired=_fetch(session, RetiredClient, "retired_clients") if lists_retired else None,
+            marts_behind=_compare_marts(session) if compares_marts else None,
         )
 
 

@@ -97,7 +97,10 @@ def begin_command(session: psycopg.Connection, feeds: Sequence[str], window: Win
 def find_published_run(
     session: psycopg.Connection, command_id: int, feed: str, window: Window, fresh_from: datetime
 ) -> Run | None:
-    """The run of a feed that a command has published, begun at `fresh_from` or later; or None."""
+    """The run of a feed that a command has published, begun at `fresh_from` or later; or None.
+
+    If there is one, finishes the command unless one of its feeds is not published yet.
+    """
     values = {"command_id": command_id, "feed": feed, "fresh_from": fresh_from}
     row = session.execute(query("find_published_run"), values).fetchone()
     if row is not None:
