@@ -7,6 +7,7 @@ are compared before they are written, so a row that did not change is not even l
 from collections.abc import Sequence
 from datetime import date
 from functools import cache
+from typing import NamedTuple
 
 from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 
@@ -14,6 +15,13 @@ from lcm_pipeline.model.tables import WHOLE_CLIENTS, CoreTable, NameDimension
 from lcm_pipeline.warehouse.ingest.runs import Run
 from lcm_pipeline.warehouse.ingest.tasks import staging_of
 from lcm_pipeline.warehouse.queries import column_list, composed
+
+
+class TaskRange(NamedTuple):
+    """A range of the ledger of a run: the ids of its first and its last task."""
+
+    first: int
+    last: int
 
 
 def statement(name: str, table: CoreTable, **parts: Composable) -> Composed:
@@ -52,20 +60,20 @@ def _parts_of(table: CoreTable) -> dict[str, Composable]:
     }
 
 
-def view_incoming(run: Run, table: CoreTable, among: tuple[int, int]) -> Composed:
-    """Create the view of the staged rows; among: the first and the last task of the range."""
+def view_incoming(run: Run, table: CoreTable, task_range: TaskRange) -> Composed:
+    """Create the view of the staged rows of some tasks."""
     landed = [name for name in table.landing_columns if name != "extra"]
     return statement(
         "view_incoming",
         table,
         staging=staging_of(run, table),
         landed=column_list(landed, "staged"),
-        **_range(among),
+        **_range(task_range),
     )
 
 
 def count_staged(
-    run: Run, table: CoreTable, among: tuple[int, int], kept_from: date | None
+    run: Run, table: CoreTable, task_range: TaskRange, kept_from: date | None
 ) -> Composed:
     """Count the staged rows of each task of a range. kept_from: as in `is_kept`."""
     is_expired: Composable = SQL("false")
@@ -76,7 +84,7 @@ def count_staged(
         table,
         staging=staging_of(run, table),
         is_expired=is_expired,
-        **_range(among),
+        **_range(task_range),
     )
 
 
@@ -150,8 +158,8 @@ def _loses_months(table: CoreTable) -> bool:
     return table.is_held_for_months and table.date_column is not None
 
 
-def _range(among: tuple[int, int]) -> dict[str, Composable]:
-    return {"first": Literal(among[0]), "last": Literal(among[1])}
+def _range(task_range: TaskRange) -> dict[str, Composable]:
+    return {"first": Literal(task_range.first), "last": Literal(task_range.last)}
 
 
 def _equal(names: Sequence[str], left: str, right: str) -> Composed:

@@ -19,6 +19,7 @@ Before anything is written, the fuses compare it with what is stored, see `fuses
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -29,6 +30,7 @@ from lcm_pipeline.model.tables import NAME_DIMENSIONS, WHOLE_OFFERS, CoreTable, 
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.ingest import fuses, merge
 from lcm_pipeline.warehouse.ingest.fuses import PublishRefusedError
+from lcm_pipeline.warehouse.ingest.merge import TaskRange
 from lcm_pipeline.warehouse.ingest.runs import Run
 from lcm_pipeline.warehouse.ingest.state import read_kept_from
 from lcm_pipeline.warehouse.ingest.tasks import analyze_staged, index_staged, staging_of
@@ -40,7 +42,7 @@ from lcm_pipeline.warehouse.sessions import analyze, grant_memory
 logger = logging.getLogger(__name__)
 
 # All tasks of a run.
-_ANY_TASK = (0, 2**63 - 1)
+_ANY_TASK = TaskRange(0, 2**63 - 1)
 # A client is retired after this many consecutive runs in which the source refused it, while it
 # returned data for other clients.
 _MOST_REFUSALS = 3
@@ -152,14 +154,14 @@ class _Publication:
         batches = self._plan_batches()
         written = 0
         for number, batch in enumerate(batches, start=1):
-            # None if the batch is rolled back.
             done = None
-            try:
-                with locks.exclusive(self.session, locks.PUBLISH):
-                    done = self._publish_batch(batch)
-            except psycopg.errors.UniqueViolation:
-                # A stored row that no client state knows of: the last transaction can replace it.
-                done = None
+            # A violation: a stored row that no client state knows of, which the last transaction
+            # can replace. It and a rollback leave `done` at None.
+            with (
+                suppress(psycopg.errors.UniqueViolation),
+                locks.exclusive(self.session, locks.PUBLISH),
+            ):
+                done = self._publish_batch(batch)
             if done is None:
                 logger.warning(
                     "%s: rows of clients that were never read are already stored; the remaining"
@@ -171,8 +173,8 @@ class _Publication:
             logger.info("%s: batch %s of %s is published", self.run.feed, number, len(batches))
         return written
 
-    def _plan_batches(self) -> list[tuple[int, int]]:
-        """The batches, each as its first and last task; none for a run that is not a first load.
+    def _plan_batches(self) -> list[TaskRange]:
+        """The batches; none for a run that is not a first load.
 
         Also none while tasks have to be read again.
         """
@@ -195,9 +197,9 @@ class _Publication:
             for table in self.tables:
                 # The index lets each batch find its rows without reading those of the others.
                 index_staged(self.session, self.run, table)
-        return [(first, last) for first, last in batches]
+        return [TaskRange(*batch) for batch in batches]
 
-    def _publish_batch(self, batch: tuple[int, int]) -> int | None:
+    def _publish_batch(self, batch: TaskRange) -> int | None:
         """Publish the new tasks of a range of the ledger, in the caller's transaction.
 
         Returns the rows written. Rolls back if a phone would vanish, as a batch only inserts rows.
@@ -279,18 +281,17 @@ class _Publication:
         self.session.execute("analyze publishing")
         return again
 
-    def _judge_tasks(self, among: tuple[int, int]) -> None:
+    def _judge_tasks(self, task_range: TaskRange) -> None:
         """Create the table `judged`: for each task read, in the range, whether it can be taken."""
         kept_from = read_kept_from(self.session)
         counts = SQL(" union all ").join(
-            merge.count_staged(self.run, table, among, kept_from) for table in self.tables
+            merge.count_staged(self.run, table, task_range, kept_from) for table in self.tables
         )
         self.session.execute(composed("sum_staged_counts", counts=counts))
         values = {
             "run_id": self.run.run_id,
             "feed": self.run.feed,
-            "first": among[0],
-            "last": among[1],
+            **task_range._asdict(),
         }
         self.session.execute(query("judge_tasks"), values)
 
