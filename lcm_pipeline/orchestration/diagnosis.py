@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
+from lcm_pipeline.doctor.findings import Finding, Level
 from lcm_pipeline.model.errors import UsageError, UserError
 from lcm_pipeline.orchestration.alerts import malformed_addresses
 from lcm_pipeline.orchestration.executors import celery_package, require_executor
 from lcm_pipeline.settings import Settings
-from lcm_pipeline.verify.findings import Finding, Level
 
 
 def examine_executor(settings: Settings) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ import dagster as dg
 import pytest
 
 from lcm_pipeline.definitions import defs
+from lcm_pipeline.doctor.findings import Finding, Level
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.orchestration.alerts import Alert, AlertError, Snapshot, send, take_snapshot
 from lcm_pipeline.orchestration.diagnosis import examine_alerts
@@ -24,7 +25,6 @@ from lcm_pipeline.orchestration.sensors import alert_on_failed_run
 from lcm_pipeline.orchestration.storage.instance import dagster_instance
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.sync.errors import SyncError
-from lcm_pipeline.verify.findings import Finding, Level
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.status import FeedOverview, WarehouseStatus
 from tests.pipeline.dagster_runs import ScriptedRuns, days

@@ -9,9 +9,9 @@ from lcm_pipeline.cli.failures import FAILED
 from lcm_pipeline.cli.json_output import print_json
 from lcm_pipeline.cli.lazy_group import lazy_import
 from lcm_pipeline.cli.output import print_line
+from lcm_pipeline.doctor.examination import examine
+from lcm_pipeline.doctor.findings import Finding, Level
 from lcm_pipeline.settings import Executor, Settings, load_settings
-from lcm_pipeline.verify.doctor import examine
-from lcm_pipeline.verify.findings import Finding, Level
 
 if TYPE_CHECKING:
     from lcm_pipeline.orchestration import diagnosis

@@ -11,6 +11,8 @@ import typer
 
 from lcm_pipeline.cli.failures import FAILED
 from lcm_pipeline.cli.output import print_line
+from lcm_pipeline.doctor.examination import examine
+from lcm_pipeline.doctor.findings import Level
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.settings import (
     DEFAULT_TIMEZONE,
@@ -19,8 +21,6 @@ from lcm_pipeline.settings import (
     SettingsError,
     load_settings,
 )
-from lcm_pipeline.verify.doctor import examine
-from lcm_pipeline.verify.findings import Level
 
 _FILE, _BACKUP = Path(".env"), Path(".env.bak")
 

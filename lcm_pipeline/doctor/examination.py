@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
+from lcm_pipeline.doctor.findings import Finding, Level
+from lcm_pipeline.doctor.service import check_clock, check_service
 from lcm_pipeline.files import existing_folder
 from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.settings import Settings, SettingsError, env_file
-from lcm_pipeline.verify.findings import Finding, Level
-from lcm_pipeline.verify.service_checks import check_clock, check_service
 from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
 from lcm_pipeline.warehouse.diagnosis import (
     WarehouseFacts,

@@ -9,12 +9,12 @@ from lcm_pipeline.api.client import LoyaltyApi
 from lcm_pipeline.api.errors import BusinessError, IdentityError, LoyaltyApiError
 from lcm_pipeline.api.paging import read_page, read_registrations
 from lcm_pipeline.api.probe import UnreachableError, probe_service
+from lcm_pipeline.doctor.findings import Finding, Level
 from lcm_pipeline.feeds import CLIENT_FEEDS, Feed
 from lcm_pipeline.model.pages import Page, PageRequest
 from lcm_pipeline.model.payloads import SERVICE_ZONE
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.transform.registrations import client_of
-from lcm_pipeline.verify.findings import Finding, Level
 from lcm_pipeline.warehouse.clock import MOST_CLOCK_SECONDS, describe_difference
 
 _WARN_CERTIFICATE_DAYS = 21
