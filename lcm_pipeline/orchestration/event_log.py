@@ -83,20 +83,22 @@ class BatchingEventLog(SqliteEventLogStorage):
     def _transaction(self, shard: str) -> Iterator[sa.Connection]:
         if shard not in self._initialized_dbs:
             with super()._connect(shard):
-                """Connecting creates the tables."""
+                pass  # connecting creates the tables
         with self._engine(shard).begin() as connection:
             yield connection
 
     def _engine(self, shard: str) -> sa.Engine:
         with self._engines_lock:
-            engine = self._engines.pop(shard, None) or _engine(self.conn_string_for_shard(shard))
+            engine = self._engines.pop(shard, None) or _create_engine(
+                self.conn_string_for_shard(shard)
+            )
             self._engines[shard] = engine
             if len(self._engines) > _MAX_OPEN_FILES:
                 self._engines.pop(next(iter(self._engines))).dispose()
         return engine
 
 
-def _engine(address: str) -> sa.Engine:
+def _create_engine(address: str) -> sa.Engine:
     engine = sa.create_engine(address, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS})
 
     @sa.event.listens_for(engine, "connect")
