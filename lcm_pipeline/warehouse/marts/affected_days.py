@@ -20,8 +20,8 @@ from lcm_pipeline.warehouse.sessions import analyze
 # the rows of the other feeds.
 _OPERATIONS = "operations"
 _ROWS_OF_FEEDS = {"feed_rows", "feed_versions", "feeds"}
-# Marts that change as days pass, and inputs whose changes the query days_passed detects.
-_OF_RUNS = OF_RUNS | {"parameters", "dated_parameters"}
+# Inputs whose changes the query days_passed detects.
+_DETECTED_BY_QUERY = OF_RUNS | {"parameters", "dated_parameters"}
 
 
 class AffectedDays:
@@ -33,7 +33,7 @@ class AffectedDays:
         self._days = defaultdict[str, set[date]](lambda: set(scope.elapsed.days))
         self._readers = defaultdict[str, list[Mart]](list)
         stored = marts()
-        self._followed = {mart.name for mart in stored if mart.follows_changes} | _OF_RUNS
+        self._followed = {mart.name for mart in stored if mart.follows_changes} | _DETECTED_BY_QUERY
         for mart in stored:
             if mart.refreshed_by in ("day", "month"):
                 for name in mart.reads:

@@ -256,10 +256,10 @@ def _read(path: Path, _modified_at: int) -> Mart:
     text = "".join(part.read_text("utf-8") for part in [*_parts(path), path])
     first_lines = _HEAD.match(path.read_text("utf-8"))
     declared = _HEADER.findall(first_lines[0] if first_lines else "")
-    head = {name: re.sub(r"\n--\s+", " ", said).strip() for name, said in declared}
-    for name, said in head.items():
-        if not re.fullmatch(_HEADERS.get(name, ""), said):
-            raise ValueError(f"a line in the head of {path.name} means nothing: {name}: {said}")
+    head = {name: re.sub(r"\n--\s+", " ", value).strip() for name, value in declared}
+    for name, value in head.items():
+        if not re.fullmatch(_HEADERS.get(name, ""), value):
+            raise ValueError(f"a line in the head of {path.name} means nothing: {name}: {value}")
     return Mart(
         path.stem,
         text,
