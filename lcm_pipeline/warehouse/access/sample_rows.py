@@ -7,6 +7,7 @@ from psycopg.sql import SQL, Identifier
 from lcm_pipeline.model.tables import CORE_TABLES
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.queries import column_list
 
 # Columns that a sample never shows: they identify a person, or may. So does the client id: Dagster
 # stores the sample of a day for as long as it stores that the day was synced, and `lcm forget` does
@@ -30,7 +31,7 @@ def sample_rows(warehouse: Warehouse, table_name: str, window: Window) -> Sample
     table = next(table for table in CORE_TABLES if table.name == table_name)
     columns = [name for name in table.columns if name not in _PERSONAL]
     statement = SQL("select {} from {}").format(
-        SQL(", ").join(map(Identifier, columns)), Identifier("core", table.name)
+        column_list(columns), Identifier("core", table.name)
     )
     if table.date_column is not None:
         statement += SQL(" where {day} between %(first)s and %(last)s order by {day} desc").format(

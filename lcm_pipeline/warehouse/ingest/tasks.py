@@ -21,7 +21,7 @@ from lcm_pipeline.model.texts import shorten
 from lcm_pipeline.warehouse.ingest.runs import Run
 from lcm_pipeline.warehouse.ingest.schedule import Schedule, schedule_clients
 from lcm_pipeline.warehouse.ingest.state import reset_clients
-from lcm_pipeline.warehouse.queries import fetch_value, query
+from lcm_pipeline.warehouse.queries import column_list, fetch_value, query
 from lcm_pipeline.warehouse.redaction import rule_of
 from lcm_pipeline.warehouse.sessions import analyze
 
@@ -321,7 +321,7 @@ def _copy(
 ) -> None:
     if not any(table.name in outcome.landing.records for outcome in outcomes):
         return
-    columns = SQL(", ").join(map(Identifier, ("task_id", *table.landing_columns)))
+    columns = column_list(("task_id", *table.landing_columns))
     statement = SQL("/* tag: rows-staged */ copy {} ({}) from stdin (format binary)").format(
         staging_of(run, table), columns
     )

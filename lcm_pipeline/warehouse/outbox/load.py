@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import psycopg
-from psycopg import sql
+from psycopg.sql import SQL
 
 from lcm_pipeline.model.profiles import REQUESTED_BY, FileRow, UpdateFile
-from lcm_pipeline.warehouse.queries import fetch_value
+from lcm_pipeline.warehouse.queries import column_list, fetch_value
 from lcm_pipeline.warehouse.redaction import redact_rows
 
 _TYPES = {
@@ -45,10 +45,9 @@ def is_loaded(session: psycopg.Connection, file: UpdateFile) -> bool:
 
 def _copy(session: psycopg.Connection, file: UpdateFile, rows: Sequence[FileRow]) -> None:
     columns = (*file.columns, "load_digest", "status", "last_error")
-    names = sql.SQL(", ").join(map(sql.Identifier, columns))
-    statement = sql.SQL(
+    statement = SQL(
         "/* tag: file-loaded */ copy outbox.profile_updates ({}) from stdin (format binary)"
-    ).format(names)
+    ).format(column_list(columns))
     with session.cursor() as cursor, cursor.copy(statement) as copy:
         copy.set_types([_TYPES.get(name, "text") for name in columns])
         for row in rows:
