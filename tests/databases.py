@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg.sql import SQL, Identifier
 
+from lcm_pipeline.warehouse import sessions
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
@@ -65,9 +66,7 @@ def dump(warehouse: Warehouse) -> str:
 
 def backend_of(reconnecting: ReconnectingSession) -> int:
     """The process id of the backend that serves a session now."""
-    row = reconnecting.run(lambda session: session.execute("select pg_backend_pid()").fetchone())
-    assert row is not None
-    return int(row[0])
+    return reconnecting.run(sessions.backend_of)
 
 
 def cut(warehouse: Warehouse, backend: int) -> None:
