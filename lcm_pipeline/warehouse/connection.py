@@ -142,17 +142,14 @@ class Warehouse:
         parts = dict(self._session_parts)
         return {**parts, "options": f"{parts['options']} {options}".strip()}
 
-    def engine(self) -> "sqlalchemy.Engine":
-        """The SQLAlchemy engine for pandas, one per Warehouse."""
-        return self._engine
-
     def close(self) -> None:
         """Close the sessions of the engine's pool, if there is one."""
-        if "_engine" in self.__dict__:
-            self._engine.dispose()
+        if "engine" in self.__dict__:
+            self.engine.dispose()
 
     @cached_property
-    def _engine(self) -> "sqlalchemy.Engine":
+    def engine(self) -> "sqlalchemy.Engine":
+        """The SQLAlchemy engine for pandas, one per Warehouse."""
         # Imported here: the import takes longer than everything else in `lcm status`.
         import sqlalchemy
 

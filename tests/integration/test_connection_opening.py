@@ -72,7 +72,7 @@ def test_every_session_is_in_utc_with_bounded_waits(embedded: Settings) -> None:
     with open_warehouse(embedded) as warehouse:
         with warehouse.connect(autocommit=True, application_name="lcm sync") as session:
             direct = [session.execute(f"show {name}").fetchone() for name in shown]
-        with warehouse.engine().connect() as pooled:
+        with warehouse.engine.connect() as pooled:
             zone = pooled.execute(sqlalchemy.text("show timezone")).scalar_one()
     assert direct == [("UTC",), ("5min",), ("30min",), ("lcm sync",)]
     assert zone == "UTC"
@@ -98,8 +98,8 @@ def test_options_in_the_address_are_kept_and_win(embedded: Settings) -> None:
 
 def test_pandas_reads_through_the_engine(embedded: Settings) -> None:
     with open_warehouse(embedded) as warehouse:
-        table = pd.read_sql_query("select 1 as one, 'два' as two", warehouse.engine())
-        assert warehouse.engine() is warehouse.engine()
+        table = pd.read_sql_query("select 1 as one, 'два' as two", warehouse.engine)
+        assert warehouse.engine is warehouse.engine
     assert table.to_dict("records") == [{"one": 1, "two": "два"}]
 
 
@@ -247,8 +247,6 @@ def test_the_folder_of_a_socket_may_have_an_at_sign(address: str) -> None:
 
 def test_a_warehouse_and_its_engine_show_no_password() -> None:
     warehouse = Warehouse(f"postgresql://me:{SECRET}@db.example:6543/loyalty")
-    shown = (
-        f"{warehouse} {warehouse!r} {[warehouse]} {warehouse.engine()!r} {warehouse.engine().url}"
-    )
+    shown = f"{warehouse} {warehouse!r} {[warehouse]} {warehouse.engine!r} {warehouse.engine.url}"
     assert SECRET not in shown
     assert "Warehouse(db.example:6543/loyalty)" in shown

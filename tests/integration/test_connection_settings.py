@@ -115,7 +115,7 @@ def test_any_text_is_written_and_read_through_sessions_and_the_pool(
     with warehouse.connect() as session:
         session.execute("create table texts (line text)")
         session.execute("insert into texts values (%s)", (EMOJI,))
-    with warehouse.engine().connect() as pooled:
+    with warehouse.engine.connect() as pooled:
         assert pooled.execute(sqlalchemy.text("select line from texts")).scalar_one() == EMOJI
         assert pooled.execute(sqlalchemy.text("show datestyle")).scalar_one() == "ISO, MDY"
     warehouse.close()

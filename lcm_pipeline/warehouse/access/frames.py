@@ -16,7 +16,7 @@ from lcm_pipeline.warehouse.queries import query, report_query
 
 def read_frame(warehouse: Warehouse, query_name: str, **values: Any) -> pd.DataFrame:
     """Run a statement of sql/queries; `values` are its %(name)s parameters."""
-    with warehouse.engine().connect() as connection:
+    with warehouse.engine.connect() as connection:
         cursor = connection.exec_driver_sql(query(query_name).decode(), values)
         return pd.DataFrame(cursor.fetchall(), columns=list(cursor.keys()))
 
@@ -39,7 +39,7 @@ def open_mart_snapshot(warehouse: Warehouse) -> Iterator[MartSnapshot]:
 
     Raises WarehouseUnavailableError if the marts are missing or not readable, else psycopg.Error.
     """
-    engine = warehouse.engine().execution_options(
+    engine = warehouse.engine.execution_options(
         isolation_level="REPEATABLE READ", postgresql_readonly=True
     )
     try:
