@@ -212,11 +212,9 @@ def _read_days(
         if day in rows and figures.completeness.worst(measure.tables, day) is not DayState.MISSING
     ]
     value = _aggregate(measure, known)
-    last = known[-1] if known else {}
-    observed = last.get("balance_observed_date")
-    is_late = "balance" in measure.column and observed is not None and observed > days[-1]
+    is_late = value is not None and _is_rolled_back(measure, known[-1], days[-1])
     text = measure.write(figures.formats, value, of_period=True)
-    return MeasuredValue(value, text, state, is_late and value is not None)
+    return MeasuredValue(value, text, state, is_late)
 
 
 def _aggregate(measure: Measure, rows: Sequence[dict[str, Any]]) -> Number | None:
@@ -247,7 +245,11 @@ def _read_day(
 ) -> MeasuredValue:
     state = figures.completeness.worst(measure.tables, day)
     value = None if row is None or state is DayState.MISSING else measure.value(row)
-    observed = (row or {}).get("balance_observed_date")
-    is_late = "balance" in measure.column and observed is not None and observed > day
-    is_late = is_late and value is not None
+    is_late = row is not None and value is not None and _is_rolled_back(measure, row, day)
     return MeasuredValue(value, measure.write(figures.formats, value), state, is_late)
+
+
+def _is_rolled_back(measure: Measure, row: dict[str, Any], day: date) -> bool:
+    """Whether a balance was read after the day, and computed back to it."""
+    observed = row.get("balance_observed_date")
+    return "balance" in measure.column and observed is not None and observed > day
