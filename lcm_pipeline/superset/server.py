@@ -11,7 +11,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -22,6 +21,7 @@ from pathlib import Path
 from lcm_pipeline.files import end_of_log
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.model.language import DEFAULT_LANGUAGE, Language
+from lcm_pipeline.ports import listen_error
 from lcm_pipeline.processes import parent_death_hook
 from lcm_pipeline.settings import DEFAULT_TIMEZONE, child_environment
 from lcm_pipeline.superset.bundle import DATABASE_FILE
@@ -152,14 +152,10 @@ def serving(superset: SupersetHome, port: int) -> Iterator[subprocess.Popen[byte
 
 def check_port(port: int) -> None:
     """Raise SupersetUnavailableError if another process listens on the port."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise SupersetUnavailableError(
-                f"Port {port} cannot be used ({error.strerror}): choose another with --port"
-            ) from error
+    if error := listen_error("127.0.0.1", port):
+        raise SupersetUnavailableError(
+            f"Port {port} cannot be used ({error.strerror}): choose another with --port"
+        ) from error
 
 
 def _await_health(server: subprocess.Popen[bytes], port: int, log: Path) -> None:

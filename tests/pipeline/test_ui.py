@@ -22,7 +22,7 @@ import pytest
 
 from lcm_pipeline.orchestration.storage.instance import dagster_instance
 from lcm_pipeline.orchestration.ui.parent import PARENT
-from lcm_pipeline.orchestration.ui.supervisor import holder_of
+from lcm_pipeline.ports import holder_of
 from lcm_pipeline.settings import load_settings
 from tests.commands import run, running
 from tests.pipeline.ui_output import await_link, output_of, printed_link

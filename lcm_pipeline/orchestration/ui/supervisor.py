@@ -16,7 +16,6 @@ import urllib.error
 import urllib.request
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
 
 from lcm_pipeline.model.errors import UsageError, UserError
 from lcm_pipeline.orchestration.executors import require_executor
@@ -30,13 +29,13 @@ from lcm_pipeline.orchestration.storage.instance import (
 from lcm_pipeline.orchestration.storage.local_runs import fail_dead_runs
 from lcm_pipeline.orchestration.ui.parent import PARENT
 from lcm_pipeline.orchestration.ui.processes import BOTH, Program
+from lcm_pipeline.ports import holder_of, listen_error
 from lcm_pipeline.settings import Settings
 
 # Not named LCM_*, which would make it a setting.
 UI_TOKEN = "DAGSTER_UI_TOKEN"  # noqa: S105 - the name of a variable
 _CHECK_SECONDS = 0.5
 _STOP_SECONDS = 60.0
-_LISTENING = "0A"
 # A daemon reports every 30 s; one that starts the code location may be late by minutes.
 _OLDEST_HEARTBEAT_SECONDS = 600.0
 _CHECK_TIMEOUT_SECONDS = 20.0
@@ -71,7 +70,7 @@ def serve_ui(
         for program in programs:
             stack.enter_context(_only_one(settings, program, f"http://{host}:{port}"))
         if Program.WEB in programs:
-            require_free_port(host, port)
+            _require_free_port(host, port)
         token = _token(settings) if Program.WEB in programs and not is_read_only else None
         commands = {
             program: words
@@ -157,37 +156,15 @@ def ui_variables(settings: Settings) -> dict[str, str]:
     return {**variables, **instance_variables(settings)}
 
 
-def require_free_port(host: str, port: int) -> None:
+def _require_free_port(host: str, port: int) -> None:
     """Raise UsageError if the port is in use; the message names the process."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((host, port))
-        except OSError as error:
-            holder = holder_of(port)
-            by = f", by {holder}" if holder else ""
-            raise UsageError(
-                f"port {port} of {host} cannot be used ({error.strerror}{by}): choose another"
-                " with --port"
-            ) from error
-
-
-def holder_of(port: int) -> str | None:
-    """The process that listens on a TCP port, as `NAME (pid N)`; None if unknown."""
-    sockets = set()
-    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
-        with suppress(OSError):
-            for line in table.read_text("ascii").splitlines()[1:]:
-                fields = line.split()
-                if fields[3] == _LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
-                    sockets.add(f"socket:[{fields[9]}]")
-    for process in Path("/proc").glob("[0-9]*") if sockets else ():
-        with suppress(OSError):
-            if any(str(link.readlink()) in sockets for link in (process / "fd").iterdir()):
-                name = (process / "comm").read_text("utf-8", "replace").strip()
-                return f"{name} (pid {process.name})"
-    return None
+    if error := listen_error(host, port):
+        holder = holder_of(port)
+        by = f", by {holder}" if holder else ""
+        raise UsageError(
+            f"port {port} of {host} cannot be used ({error.strerror}{by}): choose another"
+            " with --port"
+        ) from error
 
 
 def _commands(host: str, port: int, allowed_hosts: Sequence[str]) -> dict[Program, list[str]]:
