@@ -1,4 +1,4 @@
--- refresh.marts: which state of the warehouse each mart shows
+-- refresh.marts: which state of the warehouse each mart shows, and the columns of a mart
 
 -- name: forget_refreshes
 -- purpose: forget the digests of some marts, so that the next refresh computes them
@@ -51,3 +51,99 @@ select exists (
     inner join pg_matviews as views on marts.name = views.matviewname and views.schemaname = 'mart'
     where marts.name = %(name)s and views.ispopulated
 ) as was_refreshed;
+
+-- name: states_of_sources
+-- purpose: what the marts are made of, as text; while it is the same, they are up to date
+-- A row for each feed, for each table of names, and one without a source: what all marts share. Facts change
+-- only with published runs. A run may be published after a newer one, which their number shows, and old
+-- ones may be deleted at the same time, which the newest shows.
+select
+    feeds.feed as source,
+    concat_ws(
+        '|',
+        (
+            select concat(count(*), ':', max(runs.run_id))
+            from sync.runs
+            where
+                runs.feed = feeds.feed
+                and runs.status = 'published'
+                and runs.rows_written + runs.rows_deleted > 0
+        ),
+        (
+            select string_agg(readings::text, ',' order by readings.first_day)
+            from mart.readings
+            where readings.feed = feeds.feed
+        ),
+        case feeds.feed when 'operations' then as_of.operations_loaded_day end
+    ) as state
+from sync.feeds
+cross join mart.as_of
+union all
+select
+    'points_of_sale' as source,
+    max(synced_at)::text as state
+from core.points_of_sale
+union all
+select
+    'bonus_sources' as source,
+    max(synced_at)::text as state
+from core.bonus_sources
+union all
+select
+    'goods' as source,
+    max(synced_at)::text as state
+from core.goods
+union all
+select
+    '' as source,
+    concat_ws(
+        '|',
+        (select parameters from refresh.present),
+        (
+            select string_agg(rfm_segments::text, ',' order by priority)
+            from mart.rfm_segments
+        )
+    ) as state;
+
+-- name: columns_of_mart
+-- purpose: the columns of a mart, in order, with their types
+-- parameters: mart (name with its schema)
+select
+    attname,
+    format_type(atttypid, atttypmod) as type
+from pg_attribute
+where attrelid = %(mart)s::regclass and attnum > 0 and not attisdropped
+order by attnum;
+
+-- name: columns_read
+-- purpose: the columns of a mart that the formula of another one reads, and whether they are days
+-- parameters: reader, mart (names with their schemas)
+select
+    pg_attribute.attname,
+    pg_attribute.atttypid = 'date'::regtype as is_date
+from pg_rewrite
+inner join pg_depend
+    on pg_depend.classid = 'pg_rewrite'::regclass and pg_depend.objid = pg_rewrite.oid
+inner join pg_attribute
+    on
+        pg_attribute.attrelid = pg_depend.refobjid
+        and pg_attribute.attnum = pg_depend.refobjsubid
+where
+    pg_rewrite.ev_class = %(reader)s::regclass
+    and pg_depend.refclassid = 'pg_class'::regclass
+    and pg_depend.refobjid = %(mart)s::regclass
+    and pg_depend.refobjsubid > 0
+group by pg_attribute.attname, pg_attribute.atttypid;
+
+-- name: indexed_columns
+-- purpose: the columns of a mart that have an index
+-- parameters: mart (name with its schema)
+select attname
+from pg_attribute
+where
+    attrelid = %(mart)s::regclass
+    and attnum = any(array(
+        select unnest(indkey) from pg_index
+        where indrelid = %(mart)s::regclass
+    ))
+order by attnum;
