@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from lcm_pipeline.cli.commands.simulate import day_before_today, moscow_now
+from lcm_pipeline.cli.commands.simulate import moscow_now, moscow_today
 from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.refresh import are_up_to_date
@@ -50,7 +50,7 @@ def _days(warehouse: Warehouse, feed: str) -> list[date]:
 def test_options_over_a_week_of_syncs(
     tmp_path: Path, programme: Programme, warehouse: Warehouse
 ) -> None:
-    start = day_before_today(6)
+    start = moscow_today() - timedelta(days=6)
     source = programme(start=start, now=moscow_now(), clients=12)
     variables = {
         "LCM_API_URL": source.url,
@@ -204,7 +204,7 @@ def test_a_mart_is_written_as_csv_and_as_parquet(tmp_path: Path, warehouse: Ware
 
 @pytest.mark.slow
 def test_init_asks_until_a_login_has_a_password(tmp_path: Path, programme: Programme) -> None:
-    start = day_before_today(3)
+    start = moscow_today() - timedelta(days=3)
     source = programme(start=start, now=moscow_now(), clients=6)
     inputs = [source.url, "", "", "user", "", "p4ss", str(start), "", ""]
     written = _init(inputs, environment(tmp_path), tmp_path)
@@ -216,7 +216,7 @@ def test_init_asks_until_a_login_has_a_password(tmp_path: Path, programme: Progr
 
 
 def test_init_takes_the_site_code_of_a_widget(tmp_path: Path, programme: Programme) -> None:
-    start = day_before_today(3)
+    start = moscow_today() - timedelta(days=3)
     source = programme(start=start, now=moscow_now(), clients=6)
     inputs = [source.url, "", "", "", "w1dg3t", str(start), "", ""]
     written = _init(inputs, environment(tmp_path), tmp_path)
@@ -226,7 +226,7 @@ def test_init_takes_the_site_code_of_a_widget(tmp_path: Path, programme: Program
 
 
 def test_init_prompts_checks_and_writes_the_settings(tmp_path: Path, programme: Programme) -> None:
-    start = day_before_today(6)
+    start = moscow_today() - timedelta(days=6)
     source = programme(start=start, now=moscow_now(), clients=12, token="424242")
 
     def init(token: str, *words: str) -> subprocess.CompletedProcess[str]:
@@ -269,7 +269,7 @@ def test_init_prompts_checks_and_writes_the_settings(tmp_path: Path, programme: 
 def test_a_sync_succeeds_although_a_custom_view_blocks_an_old_mart(
     tmp_path: Path, programme: Programme, warehouse: Warehouse
 ) -> None:
-    start = day_before_today(3)
+    start = moscow_today() - timedelta(days=3)
     source = programme(start=start, now=moscow_now(), clients=6)
     variables = {"LCM_API_URL": source.url, "LCM_DATABASE_URL": warehouse.url}
     with warehouse.connect(autocommit=True) as session:
@@ -300,7 +300,7 @@ def test_a_sync_succeeds_although_a_custom_view_blocks_an_old_mart(
 def test_one_client_or_one_feed_can_be_reread_in_full(
     tmp_path: Path, programme: Programme, warehouse: Warehouse
 ) -> None:
-    start = day_before_today(3)
+    start = moscow_today() - timedelta(days=3)
     source = programme(start=start, now=moscow_now(), clients=6)
     variables = {
         "LCM_API_URL": source.url,

@@ -16,7 +16,7 @@ import pytest
 
 from lcm_pipeline.cli.commands.simulate import (
     DEFAULT_PORT,
-    day_before_today,
+    moscow_today,
     programme_config,
 )
 from lcm_pipeline.simulator.faults import FAULTS, FaultKind
@@ -61,7 +61,7 @@ def test_equal_options_serve_the_same_rows_also_a_day_later(
 
 def test_no_row_depends_on_the_time_of_day() -> None:
     config = programme_config(start=None, today=None, days=5)
-    today = day_before_today(0)
+    today = moscow_today()
     assert config.now == datetime.combine(today, time())
     assert config.start == today - timedelta(days=5)
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from lcm_pipeline.cli.commands.simulate import day_before_today, moscow_now
+from lcm_pipeline.cli.commands.simulate import moscow_now, moscow_today
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.commands import LCM, environment, run, run_on_terminal
@@ -30,7 +30,7 @@ from tests.waiting import wait_for
 def live(programme: Programme) -> RunningSimulator:
     """A programme whose clients registered in the last few days."""
     return programme(
-        start=day_before_today(6), now=moscow_now(), clients=60, token="424242",
+        start=moscow_today() - timedelta(days=6), now=moscow_now(), clients=60, token="424242",
         quirks=("max_length=3",),
     )  # fmt: skip
 
@@ -55,7 +55,7 @@ def test_a_working_installation_passes_and_its_paging_is_measured(
         "LCM_API_URL": live.url,
         "LCM_DATABASE_URL": warehouse.url,
         "LCM_TOKEN": "424242",
-        "LCM_START_DATE": str(day_before_today(6)),
+        "LCM_START_DATE": str(moscow_today() - timedelta(days=6)),
     }
     code, lines = _examine(tmp_path, **variables)
     assert code == 0
@@ -73,7 +73,7 @@ def test_a_working_installation_passes_and_its_paging_is_measured(
 def test_paging_is_measured_on_the_client_with_the_largest_total(
     tmp_path: Path, live: RunningSimulator
 ) -> None:
-    oldest = str(day_before_today(6))
+    oldest = str(moscow_today() - timedelta(days=6))
     registrations = live.world.truth()["registrations"]
     first_day = [row["Client"] for row in registrations if row["RegDate"].startswith(oldest)]
     longest = first_day[len(first_day) // 2]

@@ -18,7 +18,7 @@ import typer
 from lcm_pipeline.cli.commands.simulate import (
     DEFAULT_PORT,
     TodayOption,
-    day_before_today,
+    moscow_today,
     programme_config,
 )
 from lcm_pipeline.cli.failures import INCOMPLETE
@@ -51,8 +51,8 @@ def demo(
     the same programme again, and the settings to sync it with.
     """
     began_at = time.monotonic()
-    today = today or day_before_today(0)
-    if today > day_before_today(0):
+    today = today or moscow_today()
+    if today > moscow_today():
         raise typer.BadParameter(f"--today {today} is in the future: its yesterday has not ended")
     start = today - timedelta(days=days)
     home = _own_home(load_settings(), start, clients)

@@ -124,7 +124,7 @@ def programme_config(
 
     Its clock is set to the start of a day, so that no row depends on the hour of the call.
     """
-    today = today or day_before_today(0)
+    today = today or moscow_today()
     start = start or today - timedelta(days=days)
     if start > today:
         raise typer.BadParameter(f"--start {start} is after --today {today}")
@@ -145,6 +145,6 @@ def moscow_now() -> datetime:
     return datetime.now(UTC).astimezone(_MOSCOW).replace(tzinfo=None, microsecond=0)
 
 
-def day_before_today(days: int) -> date:
-    """Return the date in Moscow this many days ago."""
-    return moscow_now().date() - timedelta(days=days)
+def moscow_today() -> date:
+    """Return the current date in Moscow."""
+    return moscow_now().date()
