@@ -7,7 +7,7 @@ import typer
 
 from lcm_pipeline.cli.failures import print_message
 from lcm_pipeline.cli.lazy_group import lazy_import
-from lcm_pipeline.orchestration.ui.processes import BOTH, Program
+from lcm_pipeline.orchestration.ui.programs import BOTH, Program
 from lcm_pipeline.settings import load_settings
 
 # Imported on first use: Dagster takes seconds, and the first line must come before.

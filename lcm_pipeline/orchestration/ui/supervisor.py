@@ -28,7 +28,7 @@ from lcm_pipeline.orchestration.storage.instance import (
 )
 from lcm_pipeline.orchestration.storage.local_runs import fail_dead_runs
 from lcm_pipeline.orchestration.ui.parent import PARENT
-from lcm_pipeline.orchestration.ui.processes import BOTH, Program
+from lcm_pipeline.orchestration.ui.programs import BOTH, Program
 from lcm_pipeline.ports import holder_of, listen_error
 from lcm_pipeline.settings import Settings
 
@@ -168,7 +168,7 @@ def _require_free_port(host: str, port: int) -> None:
 
 
 def _commands(host: str, port: int, allowed_hosts: Sequence[str]) -> dict[Program, list[str]]:
-    program = [sys.executable, "-m", "lcm_pipeline.orchestration.ui.program"]
+    program = [sys.executable, "-m", "lcm_pipeline.orchestration.ui.runner"]
     web = [*program, "lcm_pipeline.orchestration.ui.web", host, str(port), *allowed_hosts]
     daemon = [*program, "dagster._daemon", "run", "-m", CODE_LOCATION]
     return {

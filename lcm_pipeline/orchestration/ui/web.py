@@ -1,4 +1,4 @@
-"""Dagster's web page behind the guard, for program.py: HOST PORT and further host names.
+"""Dagster's web page behind the guard, for runner.py: HOST PORT and further host names.
 
 Dagster's own program cannot add a middleware, so this one builds the same application and serves
 it. The token is passed in the environment, as other users can see the arguments of a process.

@@ -1,6 +1,6 @@
 """Runs a program of `lcm ui`, the web server or Dagster's daemon, which ends with `lcm ui`.
 
-`python -m lcm_pipeline.orchestration.ui.program MODULE …` passes the other arguments to the module.
+`python -m lcm_pipeline.orchestration.ui.runner MODULE …` passes the other arguments to the module.
 """
 
 import os

@@ -1,10 +1,10 @@
-"""The two processes of `lcm ui`; this module does not import Dagster, which takes seconds."""
+"""The two programs of `lcm ui`; this module does not import Dagster, which takes seconds."""
 
 from enum import StrEnum
 
 
 class Program(StrEnum):
-    """The two processes of `lcm ui`."""
+    """The two programs of `lcm ui`."""
 
     WEB = "web"
     DAEMON = "daemon"
