@@ -50,6 +50,13 @@ def fetch_value(warehouse: Warehouse, statement: str) -> Any:
     return found[0][0] if found else None
 
 
+def nodes_of(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A plan of the server, as JSON, and all plans below it."""
+    yield plan
+    for child in plan.get("Plans", []):
+        yield from nodes_of(child)
+
+
 def dump(warehouse: Warehouse) -> str:
     """Every row of every table, as text."""
     with warehouse.connect() as session:

@@ -20,9 +20,8 @@ from lcm_pipeline.verify.reconcile import WindowCompleteness, completeness
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.migrations import migrate
-from lcm_pipeline.warehouse.status import FeedOverview, read_overview
 from tests.conftest import MakeSettings, Programme
-from tests.syncing import FEEDS, sync_everything
+from tests.syncing import FEEDS, overview_of, registered_by, sync_everything
 
 OPENING = date(2026, 3, 1)
 CLIENT_FEEDS = FEEDS[1:]
@@ -55,7 +54,7 @@ def test_missed_days_are_complete_once_a_later_day_is_synced(
         for day in range(1, 11):
             counts = completeness(warehouse, feed, _window(day))
             assert counts[1:] == (0, 0)
-            assert counts.clients == _registered_by(warehouse, _march(day))
+            assert counts.clients == registered_by(warehouse, _march(day))
     assert completeness(warehouse, "registrations", Window(_march(4), _march(9))) == (6, 0, 0)
     report = make_report(warehouse, _march(7))
     assert report.incomplete == ()
@@ -101,7 +100,7 @@ def test_an_unproven_registration_day_keeps_later_days_incomplete(
     assert completeness(warehouse, "registrations", _window(4)) == (1, 1, 0)
     assert completeness(warehouse, "registrations", _window(5)) == (1, 0, 0)
     for feed in CLIENT_FEEDS:
-        known = _registered_by(warehouse, _march(5))
+        known = registered_by(warehouse, _march(5))
         assert completeness(warehouse, feed, _window(5)) == (known + 1, 1, 0)
     report = make_report(warehouse, _march(6), "en")
     assert report.incomplete == ("operations", "leads", "favourite_offers")
@@ -177,25 +176,12 @@ def _window(day: int) -> Window:
     return Window(_march(day), _march(day))
 
 
-def _overview(warehouse: Warehouse) -> dict[str, FeedOverview]:
-    return {feed.feed: feed for feed in read_overview(warehouse)}
-
-
-def _registered_by(warehouse: Warehouse, day: date) -> int:
-    with warehouse.connect() as session:
-        row = session.execute(
-            "select count(*) from core.clients where registration_date <= %s", (day,)
-        ).fetchone()
-    assert row is not None
-    return int(row[0])
-
-
 def _check_all_agree(
     warehouse: Warehouse, through: dict[str, date | None] | dict[str, date]
 ) -> None:
     """Status, the mart, the asset checks and the report agree on each day of each feed."""
     refresh_marts(warehouse)
-    overview = _overview(warehouse)
+    overview = overview_of(warehouse)
     assert {feed: overview[feed].complete_through for feed in FEEDS} == through
     with warehouse.connect() as session, session.cursor(row_factory=dict_row) as cursor:
         days = cursor.execute("select * from mart.data_completeness order by day").fetchall()
@@ -204,7 +190,7 @@ def _check_all_agree(
         assert row["complete_through"] == through[feed], (feed, day)
         counts = completeness(warehouse, feed, Window(day, day))
         assert counts[1:] == (row["pending_clients"], row["deferred_clients"])
-        assert row["clients"] == _registered_by(warehouse, day)
+        assert row["clients"] == registered_by(warehouse, day)
         if feed != "registrations":
             assert counts.clients == row["clients"] + row["unread_registration_days"]
         assert (

@@ -1,6 +1,5 @@
 """The cost of the ledger: statements that run per batch read the batch, not the whole run."""
 
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -11,6 +10,7 @@ from psycopg.sql import SQL, Composed, Identifier
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.partitions import ensure_partitions
 from lcm_pipeline.warehouse.queries import composed, queries, query
+from tests.databases import nodes_of
 
 _TASKS = 2_000
 _CLAIM = 1_000
@@ -49,15 +49,9 @@ def _visited(session: psycopg.Connection, statement: str | Composed, values: dic
     return int(
         sum(
             sum(node.get(count, 0) for count in counts) * node["Actual Loops"]
-            for node in _nodes(row[0][0]["Plan"])
+            for node in nodes_of(row[0][0]["Plan"])
         )
     )
-
-
-def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for child in plan.get("Plans", []):
-        yield from _nodes(child)
 
 
 def _quarantine(session: psycopg.Connection, run_id: int) -> None:

@@ -17,6 +17,7 @@ from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.warehouse.connection import Warehouse
+from tests.databases import fetch_rows
 from tests.syncing import FEEDS
 from tests.unit.api_service import Request, Response, Service, running_in_thread
 
@@ -79,8 +80,7 @@ class Synced:
         self.warehouse = warehouse
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
-        with self.warehouse.connect() as session:
-            return session.execute(statement.encode()).fetchall()
+        return fetch_rows(self.warehouse, statement)
 
     def count_by_client(self, table: str) -> dict[int, int]:
         found = self.rows(f"select client_id, count(*) from core.{table} group by client_id")

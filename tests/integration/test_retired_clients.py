@@ -23,6 +23,7 @@ from lcm_pipeline.warehouse.ingest.retirement import reinstate, retire
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.privacy.forgetting import forget
 from lcm_pipeline.warehouse.status import missing_window, read_status
+from tests.databases import fetch_rows
 from tests.unit.api_service import Request, Response, Service, running_in_thread
 
 JOINED = date(2026, 3, 1)
@@ -117,8 +118,7 @@ class Daily:
         return sum(engine.sync(feed, window).pending for feed in FEEDS)
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
-        with self.warehouse.connect() as session:
-            return session.execute(statement.encode()).fetchall()
+        return fetch_rows(self.warehouse, statement)
 
     def retired(self) -> dict[int, str]:
         found = read_status(self.warehouse, lists_retired=True).retired or []

@@ -15,10 +15,9 @@ from lcm_pipeline.verify.reconcile import completeness, totals_differing
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.queries import sql_folder
-from lcm_pipeline.warehouse.status import FeedOverview, read_overview
 from tests.conftest import MakeSettings, Programme
 from tests.oracle import assert_exact, snapshot
-from tests.syncing import FEEDS, sync_everything
+from tests.syncing import FEEDS, overview_of, registered_by, sync_everything
 
 OPENING, FIRST = date(2026, 2, 20), date(2026, 3, 1)
 STALENESS = 7
@@ -80,7 +79,7 @@ def test_thirty_days_and_a_quiet_week_later_the_warehouse_equals_the_source(
         sync_everything(settings, warehouse, window)
     assert_exact(opened, warehouse, last=window.last)
     assert [totals_differing(warehouse, feed).listed for feed in FEEDS] == [[]] * 4
-    for feed in _overview(warehouse).values():
+    for feed in overview_of(warehouse).values():
         assert feed.complete_through is not None
         assert window.last - feed.complete_through < timedelta(days=STALENESS)
 
@@ -100,10 +99,15 @@ def test_a_deferred_client_takes_no_request_and_is_no_failure(
     ):
         report = reports[feed]
         roster = report.clients + report.deferred
-        assert len(requests[endpoint]) == report.clients < roster == _roster(warehouse, window.last)
+        assert (
+            len(requests[endpoint])
+            == report.clients
+            < roster
+            == registered_by(warehouse, window.last)
+        )
         assert report.is_complete
         assert completeness(warehouse, feed, window) == (roster, 0, report.deferred)
-        status = _overview(warehouse)[feed]
+        status = overview_of(warehouse)[feed]
         assert (status.pending, status.deferred) == (0, report.deferred)
         assert status.complete_through == FIRST
         planned = next(p for p in plan.feeds if p.feed == feed)
@@ -167,7 +171,9 @@ def test_a_backfill_of_a_range_is_exact_with_the_schedule_on(
     sync_everything(settings, warehouse, Window(OPENING, date(2026, 3, 15)))
     sync_everything(settings, warehouse, Window(date(2026, 3, 10), date(2026, 3, 30)))
     assert_exact(opened, warehouse, last=date(2026, 3, 30))
-    assert {feed.complete_through for feed in _overview(warehouse).values()} == {date(2026, 3, 30)}
+    assert {feed.complete_through for feed in overview_of(warehouse).values()} == {
+        date(2026, 3, 30)
+    }
 
 
 def test_quiet_clients_that_are_pending_or_quarantined_are_read_in_each_run(
@@ -204,10 +210,10 @@ def test_days_wait_for_a_failed_client_until_a_later_run_proves_it(
                                          client=client)])  # fmt: skip
     failed = _noon_after(opened, FIRST + timedelta(days=1))
     assert engine.sync(LEADS, failed).pending == 1
-    assert _overview(warehouse)["leads"].complete_through == FIRST
+    assert overview_of(warehouse)["leads"].complete_through == FIRST
     opened.service.faults.set([])
     assert engine.sync(LEADS, _noon_after(opened, FIRST + timedelta(days=2))).is_complete
-    assert _overview(warehouse)["leads"].complete_through == FIRST + timedelta(days=2)
+    assert overview_of(warehouse)["leads"].complete_through == FIRST + timedelta(days=2)
 
 
 def _noon_after(source: RunningSimulator, day: date) -> Window:
@@ -235,7 +241,7 @@ def _check_completeness_of_days(warehouse: Warehouse) -> None:
             "select feed, registration_date, proven_date"
             " from core.clients join sync.client_state using (client_id)"
         ).fetchall()
-    overview = _overview(warehouse)
+    overview = overview_of(warehouse)
     whole = dict.fromkeys(CLIENT_FEEDS, FIRST)
     for feed, day, *counts in days:
         known = [through for f, registered, through in clients if f == feed and registered <= day]
@@ -260,23 +266,10 @@ def _check_the_mart_agrees(warehouse: Warehouse, newest: date) -> None:
             " where day = %s and table_name <> 'registrations'",
             (newest,),
         ).fetchall()
-    overview = _overview(warehouse)
+    overview = overview_of(warehouse)
     assert sorted(rows) == sorted(
         (feed, *counts, overview[feed].complete_through) for feed, *counts in days
     )
-
-
-def _overview(warehouse: Warehouse) -> dict[str, FeedOverview]:
-    return {feed.feed: feed for feed in read_overview(warehouse)}
-
-
-def _roster(warehouse: Warehouse, last: date) -> int:
-    with warehouse.connect() as session:
-        row = session.execute(
-            "select count(*) from core.clients where registration_date <= %s", (last,)
-        ).fetchone()
-    assert row is not None
-    return int(row[0])
 
 
 def _states(warehouse: Warehouse) -> dict[int, date]:

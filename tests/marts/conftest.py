@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator
 from datetime import date, datetime
+from pathlib import Path
 
 import pytest
 
+from lcm_pipeline.warehouse.connection import Warehouse
 from tests.databases import cloned_warehouse
+from tests.marts.stories import START, Story
 from tests.marts.worlds import (
     Author,
     Synced,
@@ -48,3 +51,10 @@ def synced(request: pytest.FixtureRequest) -> Synced:
     """Each of the two programmes."""
     found: Synced = request.getfixturevalue(request.param)
     return found
+
+
+@pytest.fixture
+def story(warehouse: Warehouse, tmp_path: Path) -> Iterator[Story]:
+    """A programme without clients on its first night, and an empty warehouse."""
+    with empty_world(START, datetime(2026, 3, 1, 1)) as simulator:
+        yield Story(simulator, warehouse, tmp_path)

@@ -1,25 +1,14 @@
 """Points of a cheque that vanished, redeemed again before the reading that no longer had it."""
 
-from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
-from pathlib import Path
-
-import pytest
 
 from lcm_pipeline.simulator.customers import Customer, Entry
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.marts.comparing import read_mart
-from tests.marts.stories import START, Story
-from tests.marts.worlds import empty_world
+from tests.marts.stories import Story
 
 FIRST, SECOND, THIRD = date(2026, 3, 5), date(2026, 3, 8), date(2026, 3, 10)
-
-
-@pytest.fixture
-def story(warehouse: Warehouse, tmp_path: Path) -> Iterator[Story]:
-    with empty_world(START, datetime(2026, 3, 1, 1)) as simulator:
-        yield Story(simulator, warehouse, tmp_path)
 
 
 def redeem(story: Story, *, given: str, redeemed: str) -> tuple[Customer, Entry, Entry]:

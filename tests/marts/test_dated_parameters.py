@@ -12,11 +12,10 @@ from psycopg.sql import SQL, Identifier
 from lcm_pipeline.simulator.configuration import build_config
 from lcm_pipeline.simulator.server import start_in_thread
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from tests.marts.comparing import read_mart
 from tests.marts.golden import rounded
 from tests.marts.life import assert_as_if_computed_anew
-from tests.marts.worlds import sync
+from tests.marts.worlds import edit, sync
 
 FIRST, LAST, CHANGED = date(2026, 1, 10), date(2026, 3, 10), date(2026, 2, 15)
 # The marts by day whose rows must not change before the edit.
@@ -36,13 +35,6 @@ def filled(warehouse: Warehouse, tmp_path: Path) -> Iterator[Warehouse]:
     with start_in_thread(config) as simulator:
         sync(simulator, warehouse, tmp_path, FIRST, LAST)
     yield warehouse
-
-
-def _edit(warehouse: Warehouse, *statements: str) -> None:
-    with warehouse.connect(autocommit=True) as session:
-        for statement in statements:
-            session.execute(statement.encode())
-    refresh_marts(warehouse)
 
 
 def _before(warehouse: Warehouse, name: str) -> list[str]:
@@ -65,7 +57,7 @@ def _liability(warehouse: Warehouse, day: date) -> list[dict[str, Any]]:
 def test_an_edit_with_a_date_changes_no_earlier_day(filled: Warehouse) -> None:
     before = {name: _before(filled, name) for name in BY_DAY}
     assert all(before.values())
-    _edit(
+    edit(
         filled,
         "update mart.parameters set point_value = 2.5, expected_breakage = 0.5, sla_hours = 1,"
         f" closing_sla_hours = 2, valid_from = '{CHANGED}'",
@@ -85,9 +77,9 @@ def test_an_edit_with_a_date_changes_no_earlier_day(filled: Warehouse) -> None:
 
 @pytest.mark.slow
 def test_an_edit_without_a_date_corrects_the_current_values(filled: Warehouse) -> None:
-    _edit(filled, f"update mart.parameters set point_value = 2, valid_from = '{CHANGED}'")
+    edit(filled, f"update mart.parameters set point_value = 2, valid_from = '{CHANGED}'")
     before = _before(filled, "points_liability_daily")
-    _edit(filled, "update mart.parameters set point_value = 3")
+    edit(filled, "update mart.parameters set point_value = 3")
     assert _before(filled, "points_liability_daily") == before
     assert {row["outstanding_value"] for row in _liability(filled, LAST)} == {
         row["outstanding_points"] * 3 for row in _liability(filled, LAST)
@@ -117,7 +109,7 @@ def test_an_edit_with_an_earlier_date_replaces_the_values_since_then(
 
 @pytest.mark.slow
 def test_an_edit_for_a_later_day_is_not_yet_what_the_numbers_rest_on(filled: Warehouse) -> None:
-    _edit(
+    edit(
         filled,
         "update mart.parameters set point_value = 0.5, sla_hours = 8, closing_sla_hours = 9,"
         f" expected_breakage = 0.3, valid_from = '{LAST + timedelta(days=1)}'",
@@ -129,7 +121,7 @@ def test_an_edit_for_a_later_day_is_not_yet_what_the_numbers_rest_on(filled: War
     assert shown["point_value"] == ("1", True)
     assert shown["expected_breakage"] == ("0.2", True)
     assert (shown["sla_hours"], shown["closing_sla_hours"]) == (("24", True), ("72", True))
-    _edit(filled, f"update mart.parameters set valid_from = '{LAST}'")
+    edit(filled, f"update mart.parameters set valid_from = '{LAST}'")
     (value,) = [r for r in read_mart(filled, "assumptions") if r["parameter"] == "point_value"]
     assert (value["current_value"], value["is_default"]) == ("0.5", False)
 
@@ -138,7 +130,7 @@ def test_leads_are_judged_by_the_limit_of_the_day_of_their_creation(
     filled: Warehouse,
 ) -> None:
     before = {row["lead_id"]: row for row in read_mart(filled, "leads_sla")}
-    _edit(filled, f"update mart.parameters set sla_hours = 8760, valid_from = '{CHANGED}'")
+    edit(filled, f"update mart.parameters set sla_hours = 8760, valid_from = '{CHANGED}'")
     after = {row["lead_id"]: row for row in read_mart(filled, "leads_sla")}
     differing = {
         after[lead]["day"] for lead in after

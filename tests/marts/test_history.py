@@ -1,9 +1,7 @@
 """Past days keep their numbers: days pass and are synced, then earlier days are queried."""
 
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,16 +11,10 @@ from lcm_pipeline.feeds import OPERATIONS, REGISTRATIONS
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from tests.marts.comparing import read_mart
-from tests.marts.stories import START, Story
-from tests.marts.worlds import Synced, empty_world
+from tests.marts.stories import Story
+from tests.marts.worlds import Synced
 
 FIRST, SECOND, THIRD = date(2026, 3, 5), date(2026, 3, 8), date(2026, 3, 9)
-
-
-@pytest.fixture
-def story(warehouse: Warehouse, tmp_path: Path) -> Iterator[Story]:
-    with empty_world(START, datetime(2026, 3, 1, 1)) as simulator:
-        yield Story(simulator, warehouse, tmp_path)
 
 
 @pytest.mark.slow

@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
@@ -15,6 +14,7 @@ from lcm_pipeline.warehouse.marts.definitions import OF_RUNS, marts
 from lcm_pipeline.warehouse.marts.install import MartInUseError, install_marts
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.migrations import migrate
+from tests.databases import nodes_of
 from tests.marts.comparing import read_mart
 from tests.marts.worlds import Synced
 
@@ -305,7 +305,7 @@ def test_a_date_filter_prunes_months(table: str, day: str, by_chance: Synced) ->
         statement = f"explain (format json) select * from core.{table} where {day} = '2026-02-03'"
         row = session.execute(statement.encode()).fetchone()
     assert row is not None
-    read = {node.get("Relation Name") for node in _nodes(row[0][0]["Plan"])} - {None}
+    read = {node.get("Relation Name") for node in nodes_of(row[0][0]["Plan"])} - {None}
     assert read == {f"{table}_202602"}
 
 
@@ -328,9 +328,3 @@ def _oids(warehouse: Warehouse) -> dict[str, int]:
             " where relnamespace = 'mart'::regnamespace and relkind in ('v', 'm', 'r')"
         )
         return dict(rows.fetchall())
-
-
-def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for child in plan.get("Plans", []):
-        yield from _nodes(child)

@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from tests.marts.comparing import read_mart
 from tests.marts.golden import ZERO, Golden, month_end, month_of, total
-from tests.marts.worlds import Author, Synced, empty_world, sync
+from tests.marts.worlds import Author, Synced, edit, empty_world, sync
 
 CENT = Decimal("0.01")
 SIGNS = {
@@ -28,13 +27,6 @@ KINDS = {
 
 def _months(warehouse: Warehouse, name: str) -> list[dict[str, Any]]:
     return sorted(read_mart(warehouse, name), key=lambda row: row["month"])
-
-
-def _edit(warehouse: Warehouse, *statements: str) -> None:
-    with warehouse.connect(autocommit=True) as session:
-        for statement in statements:
-            session.execute(statement.encode())
-    refresh_marts(warehouse)
 
 
 def _assert_adds_up(months: list[dict[str, Any]], warehouse: Warehouse) -> None:
@@ -140,7 +132,7 @@ def test_an_edit_of_value_and_breakage_is_a_re_estimate_of_its_month(
         sync(simulator, warehouse, tmp_path, date(2026, 1, 1), date(2026, 3, 30))
     before = _months(warehouse, "points_rollforward_monthly")
     assert [month["closing"] for month in before] == [80, 120, 120]
-    _edit(
+    edit(
         warehouse,
         "update mart.parameters set point_value = 2, expected_breakage = 0.5,"
         " valid_from = '2026-02-10'",
@@ -170,7 +162,7 @@ def test_revenue_is_deferred_as_in_example_52_of_the_standard(
             author.cheque(client, number, f"{day}T12:00:00", "9000.00", Redeemed=Decimal(points))
         sync(simulator, warehouse, tmp_path, date(2026, 1, 1), date(2026, 3, 2))
     # 9,500 are expected to be redeemed: 5,000 of the 5,500 left. Then 9,700: 1,200 of 1,500.
-    _edit(
+    edit(
         warehouse,
         "update mart.parameters set expected_breakage = 0.05",
         "update mart.parameters set expected_breakage = 0.0909, valid_from = '2026-01-31'",

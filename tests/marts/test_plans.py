@@ -5,7 +5,6 @@ nested loop: instant in a small world, hours in a large one, or after years of d
 """
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -20,6 +19,7 @@ from lcm_pipeline.simulator.configuration import build_config
 from lcm_pipeline.simulator.server import start_in_thread
 from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
+from tests.databases import nodes_of
 from tests.syncing import sync_everything
 
 _START, _NOW = date(2026, 1, 10), datetime(2026, 2, 21)
@@ -85,14 +85,8 @@ class ExplainedWarehouse(Warehouse):
         return max(
             (rows_of(node), f"{node['Node Type']} of: {plan['Query Text']}")
             for plan in self.plans
-            for node in nodes(plan["Plan"])
+            for node in nodes_of(plan["Plan"])
         )
-
-
-def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for child in plan.get("Plans", ()):
-        yield from nodes(child)
 
 
 def rows_of(node: dict[str, Any]) -> float:

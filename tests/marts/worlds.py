@@ -90,6 +90,14 @@ def sync(
     refresh_marts(warehouse)
 
 
+def edit(warehouse: Warehouse, *statements: str) -> None:
+    """Execute statements, as for mart.parameters, and refresh the marts."""
+    with warehouse.connect(autocommit=True) as session:
+        for statement in statements:
+            session.execute(statement.encode())
+    refresh_marts(warehouse)
+
+
 class Author:
     """Writes clients and their rows into a programme by hand. Moments are naive Moscow text."""
 

@@ -7,7 +7,7 @@ import asyncio
 import json
 import ssl
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -179,3 +179,18 @@ async def connected(
         given = Settings(_env_file=None, **(base | settings))
         async with LoyaltyApi.from_settings(given, clock=time.clock, policy=RetryPolicy()) as api:
             yield api
+
+
+def run(
+    service: Service,
+    act: Callable[[LoyaltyApi], Awaitable[Any]],
+    time: FakeTime | None = None,
+    **settings: Any,
+) -> Any:
+    """Act with a client of the service, as `connected` makes it, and return the result."""
+
+    async def main() -> Any:
+        async with connected(service, time, **settings) as api:
+            return await act(api)
+
+    return asyncio.run(main())

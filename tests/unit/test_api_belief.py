@@ -1,6 +1,5 @@
 """Which responses are accepted as proof of their rows, or of having none."""
 
-import asyncio
 import itertools
 import json
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from lcm_pipeline.model.endpoints import (
     OPERATION_HISTORY,
 )
 from lcm_pipeline.model.pages import PageRequest
-from tests.unit.api_service import Response, Service, connected
+from tests.unit.api_service import Response, Service, run
 
 Read = Callable[[Any], Any]
 
@@ -59,14 +58,6 @@ every_read_with_total = pytest.mark.parametrize(
     ("read", "rows", "total"), WITH_TOTAL.values(), ids=WITH_TOTAL
 )
 read_history = READS["operations"][0]
-
-
-def run(service: Service, act: Read) -> Any:
-    async def main() -> Any:
-        async with connected(service) as api:
-            return await act(api)
-
-    return asyncio.run(main())
 
 
 def to_xml(members: dict[str, Any]) -> bytes:

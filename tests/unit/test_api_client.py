@@ -6,7 +6,7 @@ import gzip
 import json
 import logging
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from email.utils import formatdate
 from typing import Any
 
@@ -34,31 +34,12 @@ from lcm_pipeline.model.payloads import (
     SetClientUpdateRequest,
 )
 from lcm_pipeline.settings import Settings
-from tests.unit.api_service import (
-    EMPTY_HISTORY,
-    FakeTime,
-    Response,
-    Service,
-    connected,
-)
+from tests.unit.api_service import EMPTY_HISTORY, FakeTime, Response, Service, connected, run
 
 REQUEST = OperationHistoryRequest(Client=7, Start=1, Length=500)
 UPDATE = SetClientUpdateRequest(Client=7, Name="Анна")
 DONE = {"ErrorCode": 0, "Message": None}
 TIMED_OUT = {"ErrorCode": 10, "Message": "Timeout expired. The timeout period elapsed", "Rows": 9}
-
-
-def run(
-    service: Service,
-    act: Callable[[LoyaltyApi], Awaitable[Any]],
-    time: FakeTime | None = None,
-    **settings: Any,
-) -> Any:
-    async def main() -> Any:
-        async with connected(service, time, **settings) as api:
-            return await act(api)
-
-    return asyncio.run(main())
 
 
 def history(api: LoyaltyApi) -> Awaitable[OperationHistoryResponse]:

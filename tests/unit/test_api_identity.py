@@ -12,7 +12,8 @@ from lcm_pipeline.api.client import LoyaltyApi
 from lcm_pipeline.api.errors import IdentityError, MalformedError, UnavailableError
 from lcm_pipeline.model.endpoints import CLIENT_UPDATE, OPERATION_HISTORY
 from lcm_pipeline.model.payloads import OperationHistoryRequest, SetClientUpdateRequest
-from tests.unit.api_service import FakeTime, Request, Response, Service, connected
+from tests.unit import api_service
+from tests.unit.api_service import FakeTime, Request, Response, Service
 
 REQUEST = OperationHistoryRequest(Client=7, Start=1, Length=500)
 LOGIN_PATH = "/WebService/XYZ/ManagerLogin"
@@ -56,11 +57,7 @@ class Programme(Service):
 
 
 def run(service: Programme, act: Any, time: FakeTime | None = None, **settings: Any) -> Any:
-    async def main() -> Any:
-        async with connected(service, time, **(CREDENTIALS | settings)) as api:
-            return await act(api)
-
-    return asyncio.run(main())
+    return api_service.run(service, act, time, **(CREDENTIALS | settings))
 
 
 async def call(api: LoyaltyApi) -> Any:

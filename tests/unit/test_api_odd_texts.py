@@ -1,6 +1,5 @@
 """An unreadable text rejects only its row, in JSON and XML; and how text is decoded."""
 
-import asyncio
 import json
 from collections.abc import Callable
 from datetime import date, datetime
@@ -23,7 +22,7 @@ from lcm_pipeline.transform.favourites import land_favourites
 from lcm_pipeline.transform.leads import land_leads
 from lcm_pipeline.transform.operations import land_operations
 from lcm_pipeline.transform.registrations import land_registrations
-from tests.unit.api_service import Response, Service, connected
+from tests.unit.api_service import Response, Service, run
 from tests.unit.transform_rows import client_rows
 
 DAY = date(2026, 3, 1)
@@ -123,14 +122,6 @@ every_feed = pytest.mark.parametrize("feed", FEEDS.values(), ids=FEEDS)
 
 async def _read_goods(api: Any) -> Page:
     return (await read_favourite_goods(api, 7, 4, PageRequest(1, 50))).page
-
-
-def run(service: Service, act: Any) -> Any:
-    async def main() -> Any:
-        async with connected(service) as api:
-            return await act(api)
-
-    return asyncio.run(main())
 
 
 def read_history(api: Any) -> Any:

@@ -1,6 +1,5 @@
 """Pages: rows, totals, headers, and suspicious responses."""
 
-import asyncio
 import json
 from datetime import datetime
 from typing import Any
@@ -13,7 +12,7 @@ from lcm_pipeline.model.endpoints import (
     OPERATION_HISTORY,
 )
 from lcm_pipeline.model.pages import PageRequest
-from tests.unit.api_service import Response, Service, connected
+from tests.unit.api_service import Response, Service, run
 
 NUMBERS = (
     "MaxLinkGoods", "NowLinkGoods", "RemainLinkGoods", "RemainCountPurchases", "RemainGain",
@@ -21,14 +20,6 @@ NUMBERS = (
     "AvgAll",
 )  # fmt: skip
 NO_OFFERS = {"ErrorCode": 0, "TotalRows": 0, "ClientFavorites": []}
-
-
-def run(service: Service, act: Any, **settings: Any) -> Any:
-    async def main() -> Any:
-        async with connected(service, **settings) as api:
-            return await act(api)
-
-    return asyncio.run(main())
 
 
 def operations(*ids: int, total: int | None = None, **fields: Any) -> dict[str, Any]:

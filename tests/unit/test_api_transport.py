@@ -30,7 +30,7 @@ from lcm_pipeline.api.retries import Clock
 from lcm_pipeline.api.scrubbing import scrub
 from lcm_pipeline.model.endpoints import CLIENT_UPDATE, OPERATION_HISTORY
 from lcm_pipeline.model.payloads import OperationHistoryRequest, SetClientUpdateRequest
-from tests.unit.api_service import EMPTY_HISTORY, FakeTime, Response, Service, connected
+from tests.unit.api_service import EMPTY_HISTORY, FakeTime, Response, Service, run
 
 REQUEST = OperationHistoryRequest(Client=7, Start=1, Length=500)
 EMPTY = json.dumps(EMPTY_HISTORY).encode()
@@ -43,14 +43,6 @@ def history(api: LoyaltyApi) -> Awaitable[Any]:
 
 def update(api: LoyaltyApi) -> Awaitable[Any]:
     return api.call(CLIENT_UPDATE, SetClientUpdateRequest(Client=7, Name="Анна"))
-
-
-def run(service: Service, act: Any = history, time: Any = None, **settings: Any) -> Any:
-    async def main() -> Any:
-        async with connected(service, time, **settings) as api:
-            return await act(api)
-
-    return asyncio.run(main())
 
 
 def failing(service: Service, act: Any = history, **settings: Any) -> LoyaltyApiError:
@@ -80,13 +72,16 @@ REASONS = [
 @pytest.mark.parametrize("reason", REASONS, ids=range(len(REASONS)))
 def test_a_reason_phrase_of_any_bytes_does_not_hide_the_status(reason: bytes) -> None:
     service = Service(Response(status=500, reason=reason))
-    assert run(service).Rows == 0
+    assert run(service, history).Rows == 0
     assert len(service.requests) == 2
     error = failing(always(Response(status=404, reason=reason)))
     assert isinstance(error, ForbiddenError)
     assert error.status == 404
-    assert run(Service(Response(reason=reason))).Rows == 0
-    assert run(Service(Response(status=503, reason=reason), Response(reason=reason))).Rows == 0
+    assert run(Service(Response(reason=reason)), history).Rows == 0
+    assert (
+        run(Service(Response(status=503, reason=reason), Response(reason=reason)), history).Rows
+        == 0
+    )
 
 
 ODD_RESPONSES = [
@@ -202,9 +197,9 @@ def test_a_retry_after_of_any_text_is_tolerated(status: int, retry_after: str) -
 @pytest.mark.parametrize("length", [8_500, 60_000, 200_000])
 def test_long_headers_are_read(length: int) -> None:
     for name in ("Set-Cookie", "X-Trace", "Content-Security-Policy"):
-        assert run(Service(Response(headers={name: "a=" + "x" * length}))).Rows == 0
+        assert run(Service(Response(headers={name: "a=" + "x" * length})), history).Rows == 0
     many = {f"X-{number}": "x" * 100 for number in range(500)}
-    assert run(Service(Response(headers=many))).Rows == 0
+    assert run(Service(Response(headers=many)), history).Rows == 0
 
 
 def test_a_header_that_is_too_long_is_reported() -> None:
@@ -304,7 +299,7 @@ COMPRESSED = {
 
 @pytest.mark.parametrize(("coding", "body"), COMPRESSED.items(), ids=COMPRESSED)
 def test_compressed_bodies_are_read(coding: str, body: bytes) -> None:
-    assert run(Service(Response(body, headers={"Content-Encoding": coding}))).Rows == 0
+    assert run(Service(Response(body, headers={"Content-Encoding": coding})), history).Rows == 0
 
 
 @pytest.mark.parametrize(
@@ -312,7 +307,7 @@ def test_compressed_bodies_are_read(coding: str, body: bytes) -> None:
 )
 def test_a_truncated_compressed_body_is_requested_again(body: bytes) -> None:
     service = Service(Response(body, headers={"Content-Encoding": "gzip"}))
-    assert run(service).Rows == 0
+    assert run(service, history).Rows == 0
     assert len(service.requests) == 2
 
 
@@ -375,7 +370,7 @@ def test_a_response_as_large_as_allowed_is_read() -> None:
         Response(gzip.compress(body), headers={"Content-Encoding": "gzip"}),
         Response(deflated(body, 15), headers={"Content-Encoding": "deflate"}),
     ):
-        assert run(Service(response), max_answer_mb=1).Rows == 0
+        assert run(Service(response), history, max_answer_mb=1).Rows == 0
 
 
 def slow(pieces: Iterable[bytes], pause: float) -> tuple[Service, list[float]]:
@@ -445,7 +440,7 @@ def test_a_message_of_many_words_is_read_in_linear_time(word: str) -> None:
     began = time.process_time()
     error = failing(service)
     assert isinstance(error, BusinessError)
-    run(service)
+    run(service, history)
     # Quadratic time would take a minute or more on any machine.
     assert time.process_time() - began < 20
     assert len(scrub(message)) <= 160

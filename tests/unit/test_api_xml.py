@@ -1,6 +1,5 @@
 """The XML format: requests as DataContractSerializer reads them, responses as it writes them."""
 
-import asyncio
 import json
 from typing import Any
 
@@ -26,7 +25,8 @@ from lcm_pipeline.model.payloads import (
     SetClientUpdateRequest,
     decode_row,
 )
-from tests.unit.api_service import Response, Service, connected
+from tests.unit import api_service
+from tests.unit.api_service import Response, Service
 
 INSTANCE = 'xmlns:i="http://www.w3.org/2001/XMLSchema-instance"'
 ABSTRACTIONS = (
@@ -141,11 +141,7 @@ def test_a_response_of_many_megabytes_is_read() -> None:
 
 
 def run(service: Service, act: Any) -> Any:
-    async def main() -> Any:
-        async with connected(service, api_format="xml", token="42") as api:
-            return await act(api)
-
-    return asyncio.run(main())
+    return api_service.run(service, act, api_format="xml", token="42")
 
 
 async def read(api: LoyaltyApi) -> Any:
