@@ -233,9 +233,9 @@ def has_warehouse(settings: Settings) -> bool:
 
 
 def demo_home(settings: Settings) -> Path | None:
-    """The LCM_HOME of the demo's warehouse; None without one."""
-    homes = settings.home_path.glob("demo/*")
-    return next((home for home in homes if ServerFolder(home).has_data), None)
+    """The LCM_HOME of the newest demo's warehouse; None without one."""
+    homes = [home for home in settings.home_path.glob("demo/*") if ServerFolder(home).has_data]
+    return max(homes, key=lambda home: ServerFolder(home).root.stat().st_mtime, default=None)
 
 
 def _check(warehouse: Warehouse) -> None:

@@ -1,6 +1,7 @@
 """`lcm status` for operators, for monitoring, and for read-only logins."""
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -387,6 +388,17 @@ def test_a_read_only_command_in_the_wrong_folder_creates_no_warehouse(
     assert f"no .env in {tmp_path}" in ended.stderr
     assert "LCM_DATABASE_URL" in ended.stderr
     assert not (tmp_path / "home").exists()
+
+
+def test_a_command_without_a_warehouse_names_that_of_the_newest_demo(tmp_path: Path) -> None:
+    newest = tmp_path / "home" / "demo" / "2026-03-01-400"
+    for age, days in enumerate(("2026-03-01-400", "2026-03-01-50", "2026-03-02-400")):
+        data = tmp_path / "home" / "demo" / days / "postgres" / "data"
+        data.mkdir(parents=True)
+        os.utime(data.parent, (1e9 - age, 1e9 - age))
+    ended = run(tmp_path, "status")
+    assert ended.returncode == 2
+    assert f"LCM_HOME={newest}" in "".join(ended.stderr.split("\n"))
 
 
 @pytest.mark.slow
