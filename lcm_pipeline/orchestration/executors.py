@@ -1,7 +1,11 @@
 """Where the steps of a run execute: this process, child processes, Celery workers, or pods."""
 
 import os
-from types import ModuleType
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType, ModuleType
 from typing import Any
 
 import dagster as dg
@@ -30,7 +34,7 @@ def executor_of(settings: Settings) -> dg.ExecutorDefinition:
         return executor
     if settings.executor == "k8s":
         return _k8s_executor(settings)
-    return dg.multiprocess_executor.configured(
+    return _stoppable_executor.configured(
         {
             # All readers of a feed in parallel, and one step that does not wait for them.
             "max_concurrent": settings.readers + 1,
@@ -39,6 +43,52 @@ def executor_of(settings: Settings) -> dg.ExecutorDefinition:
         },
         name=settings.executor,
     )
+
+
+@dg.executor(
+    name="multiprocess",
+    config_schema=dg.multiprocess_executor.config_schema.as_field(),
+    requirements=dg.multiple_process_executor_requirements(),
+)
+def _stoppable_executor(context: dg.InitExecutorContext) -> dg.Executor:
+    """Dagster's executor, which can be interrupted while one of its processes is stopped."""
+    create: Any = dg.multiprocess_executor.executor_creation_fn
+    executor: Any = create(context)
+    execute_steps = executor.execute
+
+    def execute(plan_context: Any, execution_plan: Any) -> Iterator[dg.DagsterEvent]:
+        with _continuing_stopped_processes():
+            yield from execute_steps(plan_context, execution_plan)
+
+    executor.execute = execute
+    created: dg.Executor = executor
+    return created
+
+
+@contextmanager
+def _continuing_stopped_processes() -> Iterator[None]:
+    """Continue what is stopped in this process group, as by Ctrl-Z, at an interruption.
+
+    Dagster tells each process of a step to end, and waits without a limit until it has woken up
+    to hear that, which one that is stopped never does; nor does one that is killed meanwhile.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    replaced: dict[signal.Signals, Any] = {}
+
+    def continue_first(number: int, frame: FrameType | None) -> None:
+        # The group also has the server that the processes are forked from.
+        os.killpg(0, signal.SIGCONT)
+        replaced[signal.Signals(number)](number, frame)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        replaced[number] = signal.signal(number, continue_first)
+    try:
+        yield
+    finally:
+        for number, handler in replaced.items():
+            signal.signal(number, handler)
 
 
 def require_executor(settings: Settings) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import dagster as dg
@@ -18,11 +19,12 @@ from lcm_pipeline.warehouse import preparation
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.migrations import NewerSchemaError
 from lcm_pipeline.warehouse.preparation import prepare_warehouse
-from tests.commands import run
+from tests.commands import run, running
 from tests.conftest import Programme
 from tests.databases import cut
 from tests.oracle import assert_exact
 from tests.syncing import MARCH
+from tests.waiting import PATIENCE, wait_for
 
 _READERS = 2
 
@@ -104,6 +106,47 @@ def test_readers_in_one_process_report_counts_and_pending_clients(
     assert ended.returncode == 3, ended.stderr
     for feed in FEEDS:
         assert feed.name in ended.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1_200)
+def test_ctrl_c_ends_a_sync_whose_readers_are_stopped_and_the_next_one_goes_on(
+    programme: Programme, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    source = programme(clients=60, quirks=["latency_ms=40"])
+    words = ("sync", "--from", str(MARCH.first), "--to", str(MARCH.last))
+    variables = {
+        "LCM_API_URL": source.url,
+        "LCM_DATABASE_URL": warehouse.url,
+        "LCM_EXECUTOR": "multiprocess",
+        "LCM_READERS": str(_READERS),
+        "LCM_CONCURRENCY": "1",
+    }
+
+    def is_reading() -> bool:
+        counts = source.service.traffic.counts()["by_endpoint"]
+        return bool(counts.get("OperationHistory", 0) >= 20)
+
+    with running(tmp_path, *words, **variables) as command:
+        wait_for(is_reading)
+        # The readers, and the server that they were forked from.
+        for process in _group_of(command.pid) - {command.pid}:
+            os.kill(process, signal.SIGSTOP)
+        command.send_signal(signal.SIGINT)
+        assert command.wait(PATIENCE) == 130
+    assert "run the same command again" in (tmp_path / "output").read_text()
+    again = run(tmp_path, *words, timeout=PATIENCE, **variables)
+    assert again.returncode == 0, again.stderr
+    assert_exact(source, warehouse, last=MARCH.last)
+
+
+def _group_of(leader: int) -> set[int]:
+    """The processes in the process group of its leader."""
+    listed = subprocess.run(
+        ["ps", "-A", "-o", "pgid=,pid="], capture_output=True, text=True, check=True
+    )
+    pairs = [tuple(map(int, line.split())) for line in listed.stdout.splitlines()]
+    return {process for group, process in pairs if group == leader}
 
 
 @dg.op
