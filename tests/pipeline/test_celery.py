@@ -206,6 +206,42 @@ def test_ctrl_c_in_the_terminal_of_a_worker_lets_its_steps_end(
 @pytest.mark.slow
 @pytest.mark.timeout(1_200)
 @pytest.mark.parametrize("broker", [pytest.param("redis", marks=needs_redis)], indirect=True)
+def test_workers_whose_clocks_differ_do_not_run_the_steps_of_each_other_again(
+    source: RunningSimulator, warehouse: Warehouse, shared_settings: dict[str, str], tmp_path: Path
+) -> None:
+    words = ("worker", "--slots", str(_SLOTS), "--name")
+    with ExitStack() as workers:
+        for name, hours in (("ahead", 1), ("behind", -1)):
+            # Python runs it as it starts, before a library takes the clock.
+            start_up = tmp_path / name / "sitecustomize.py"
+            start_up.parent.mkdir()
+            start_up.write_text(
+                f"import time\nread = time.time\ntime.time = lambda: read() + {hours * 3600}\n"
+            )
+            paths = (str(start_up.parent), os.environ.get("PYTHONPATH"))
+            own = {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "LCM_HOME": str(tmp_path)}
+            workers.enter_context(
+                started(tmp_path, f"{name}.log", *words, name, **{**shared_settings, **own})
+            )
+        for name in ("ahead", "behind"):
+            wait_for(lambda name=name: " ready" in _text(tmp_path / f"{name}.log"))
+        # Steps longer than the interval at which lost messages are looked for.
+        desk = source.service.desk
+        desk.quirks = type(desk.quirks)(latency_ms=600)
+        ended = run(tmp_path, *_SYNC, timeout=PATIENCE, **shared_settings)
+    assert ended.returncode == 0, ended.stderr
+    assert_exact(source, warehouse, last=MARCH.last)
+    settings = load_settings(home=tmp_path / "home", dagster_database_url=warehouse.url)
+    with dagster_instance(settings) as instance:
+        [sync] = instance.get_runs()
+        workers_of = _workers_by_step(instance, sync.run_id)
+    assert {name for names in workers_of.values() for name in names} == {"ahead", "behind"}
+    assert {step for step, names in workers_of.items() if len(names) > 1} == set()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1_200)
+@pytest.mark.parametrize("broker", [pytest.param("redis", marks=needs_redis)], indirect=True)
 def test_a_redis_that_comes_back_without_its_queue_ends_the_command_and_no_worker(
     source: RunningSimulator,
     warehouse: Warehouse,

@@ -10,7 +10,7 @@ from typing import Any
 
 from celery import bootsteps
 from celery.exceptions import CPendingDeprecationWarning
-from celery.signals import worker_process_init
+from celery.signals import task_received, worker_process_init
 from celery.worker import state as worker_state
 from celery.worker.consumer import Consumer
 from dagster_celery.tasks import create_task
@@ -84,7 +84,7 @@ class StepConsumer(Consumer):  # type: ignore[misc] # Celery has no types
 
 
 class RenewDeliveries(bootsteps.StartStopStep):  # type: ignore[misc] # as above
-    """Renews the messages that this worker holds in Redis, periodically.
+    """Renews the messages that this worker holds in Redis, when they arrive and periodically.
 
     Kombu redelivers a message after its visibility time-out, even if its worker is alive. A step of
     hours would need a time-out of hours, and the step of a dead worker would wait as long.
@@ -95,30 +95,43 @@ class RenewDeliveries(bootsteps.StartStopStep):  # type: ignore[misc] # as above
     def __init__(self, consumer: Any, **options: Any) -> None:
         super().__init__(consumer, **options)
         self._timer: Any = None
+        self._channel: Any = None
 
     def start(self, consumer: Any) -> None:
         """Begin to renew, in the event loop of the worker."""
         channel = consumer.task_consumer.channel
         if hasattr(channel, "unacked_index_key"):
+            self._channel = channel
             # A message in Redis can be acknowledged on any connection, unlike one of RabbitMQ.
             for message in consumer.kept:
                 message.channel = channel
-            self._timer = consumer.timer.call_repeatedly(
-                LOST_AFTER_SECONDS / 4, _renew, args=(channel,)
-            )
+            self._renew()
+            self._timer = consumer.timer.call_repeatedly(LOST_AFTER_SECONDS / 4, self._renew)
+            task_received.connect(self._renew)
 
     def stop(self, consumer: Any) -> None:
         """Stop with the connection; the next connection starts again."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+            task_received.disconnect(self._renew)
 
     shutdown = stop
 
+    def _renew(self, request: Any = None, **_: Any) -> None:
+        """Renew by the clock of Redis, which all workers share. request: one that has just arrived.
 
-def _renew(channel: Any) -> None:
-    tags = [request.message.delivery_tag for request in tuple(worker_state.reserved_requests)]
-    if tags:
-        with channel.conn_or_acquire() as client:
-            # Only those that still exist: a step may have ended in the meantime.
-            client.zadd(channel.unacked_index_key, dict.fromkeys(tags, time.time()), xx=True)
+        Kombu takes that of each machine: if two differ by more than the time-out, one redelivers
+        what the other is running, again and again.
+        """
+        arrived = () if request is None else (request,)
+        held = (*arrived, *tuple(worker_state.reserved_requests))
+        tags = [request.message.delivery_tag for request in held]
+        with self._channel.conn_or_acquire() as client:
+            seconds, microseconds = client.time()
+            now = seconds + microseconds / 1e6
+            # Kombu redelivers messages that were renewed this long before our time.
+            self._channel.qos.visibility_timeout = LOST_AFTER_SECONDS - (now - time.time())
+            if tags:
+                # Only those that still exist: a step may have ended in the meantime.
+                client.zadd(self._channel.unacked_index_key, dict.fromkeys(tags, now), xx=True)
