@@ -13,7 +13,7 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -86,17 +86,27 @@ def main() -> None:
             _flush_output()
     except SystemExit as end:
         if end.code == INTERRUPTED:
-            print_message(interrupt_message())
+            _end_interrupted()
         raise
     except Exception as error:
         code = exit_code_of(error)
         if code is None and has_interrupt(error):
-            print_message(interrupt_message())
-            sys.exit(INTERRUPTED)
+            _end_interrupted()
         if code is None:
             raise
         print_message(message_of(error))
         sys.exit(code)
+
+
+def _end_interrupted() -> NoReturn:
+    """End the process at once.
+
+    Python would wait for the threads of a second Ctrl-C, which may wait for a database that does
+    not answer.
+    """
+    print_message(interrupt_message())
+    sys.stderr.flush()
+    os._exit(INTERRUPTED)
 
 
 def _flush_output() -> None:

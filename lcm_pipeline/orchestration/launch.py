@@ -1,6 +1,8 @@
 """Runs Dagster for the command line: a range of days, in this process or through an executor."""
 
 import logging
+import signal
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -109,7 +111,7 @@ def _execute_in_process(
 ) -> dg.ExecuteInProcessResult:
     job = build_definitions(session).resolve_job_def(sync_days.name)
     try:
-        with _expected_warnings():
+        with _expected_warnings(), _keeping_sigterm():
             return job.execute_in_process(
                 run_config=_QUIET,
                 instance=instance,
@@ -147,6 +149,7 @@ def run_with_executor(
     try:
         with (
             _expected_warnings(),
+            _keeping_sigterm(),
             reporting_progress(engine.warehouse, engine.progress, command_id),
         ):
             result = dg.execute_job(
@@ -186,6 +189,20 @@ def _selection(feeds: Sequence[str] | None) -> list[dg.AssetKey] | None:
     if feeds is None:
         return None
     return [dg.AssetKey(name) for feed in feeds for name in feed_named(feed).assets]
+
+
+@contextmanager
+def _keeping_sigterm() -> Iterator[None]:
+    """Restore the handler of SIGTERM, which Dagster replaces by that of Ctrl-C, at the end.
+
+    Ctrl-C is ignored in a shell's background job.
+    """
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
 
 
 @contextmanager

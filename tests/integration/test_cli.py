@@ -1,5 +1,6 @@
 """The `lcm` command as a user runs it: its output and its exit code."""
 
+import os
 import re
 import signal
 import subprocess
@@ -241,6 +242,51 @@ def test_ctrl_c_prints_how_to_resume_and_the_next_run_resumes(
     in_flight, to_detect_paging = 2, 8
     clients = len({row["Client"] for row in source.world.truth()["registrations"]})
     assert _requests(source) <= clients + in_flight + to_detect_paging
+
+
+@pytest.mark.slow
+def test_a_second_sigterm_ends_a_background_sync_whose_database_does_not_answer(
+    tmp_path: Path, programme: Programme, warehouse: Warehouse
+) -> None:
+    source = programme(clients=150, quirks=("latency_ms=40",), now=datetime(2026, 3, 31, 12))
+    variables = {"LCM_API_URL": source.url, "LCM_DATABASE_URL": warehouse.url}
+    with subprocess.Popen(
+        [LCM, "sync", *MARCH_OPTIONS],
+        env=environment(tmp_path, **variables),
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        # As a shell starts a background job.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    ) as command:
+        wait_for(lambda: _requests(source) >= 20)
+        with warehouse.connect(autocommit=True) as session:
+            rows = session.execute(
+                "select pid from pg_stat_activity where datname = current_database()"
+                " and application_name like 'lcm%' and pid <> pg_backend_pid()"
+            ).fetchall()
+        for (backend,) in rows:
+            os.kill(backend, signal.SIGSTOP)
+        try:
+            command.send_signal(signal.SIGTERM)
+            with pytest.raises(subprocess.TimeoutExpired):
+                command.wait(5)
+
+            def has_ended() -> bool:
+                command.send_signal(signal.SIGTERM)
+                return command.poll() is not None
+
+            wait_for(has_ended)
+            _, stderr = command.communicate()
+        finally:
+            command.kill()
+            for (backend,) in rows:
+                os.kill(backend, signal.SIGCONT)
+    assert command.returncode == 130, stderr
+    assert "run the same command again" in stderr
+    assert "Traceback" not in stderr
+    assert run(tmp_path, "sync", *MARCH_OPTIONS, **variables).returncode == 0
+    assert_exact(source, warehouse, last=date(2026, 3, 30))
 
 
 def _requests(source: RunningSimulator) -> int:
