@@ -547,6 +547,12 @@ where
     current_setting(name, true) <> wanted
     and (name <> 'synchronous_commit' or current_setting(name, true) = 'off');
 
+-- name: raise_temp_buffers
+-- purpose: give the temporary tables of a session 64 MB of memory, unless it has more
+-- A refresh stores its steps in some, which leave the default of 8 MB.
+select set_config('temp_buffers', '64MB', false)
+where pg_size_bytes(current_setting('temp_buffers')) < pg_size_bytes('64MB');
+
 -- name: names_of_session
 -- purpose: the user and the database of a session, quoted
 select

@@ -145,6 +145,25 @@ def test_settings_apply_where_a_pooler_refuses_options(postgres: str, login: Ten
     assert shown == [("0",), ("5min",), ("UTC",), ("off",)]
 
 
+def _temp_buffers(url: str) -> str:
+    with ReconnectingSession(Warehouse(url), "lcm test") as reconnecting:
+        return reconnecting.run(lambda s: str(s.execute("show temp_buffers").fetchall()[0][0]))
+
+
+def test_temporary_tables_get_more_memory_but_where_a_client_of_the_pooler_had_some(
+    postgres: str, login: Tenant
+) -> None:
+    with _pooled(postgres, login, "session", "default_pool_size = 1") as url:
+        assert _temp_buffers(url) == "64MB"
+        login.owner.execute("select pg_terminate_backend(pid, 5000) from pg_stat_activity"
+                            " where usename = %s", (login.user,))  # fmt: skip
+        with psycopg.connect(url, autocommit=True, prepare_threshold=None) as other:
+            other.execute("create temp table held as select 1")
+        assert _temp_buffers(url) == "8MB"
+    login.run("alter role {user} set temp_buffers = '128MB'")
+    assert _temp_buffers(login.url) == "128MB"
+
+
 def test_a_reconnecting_session_knows_the_backend_behind_a_pooler(
     postgres: str, login: Tenant
 ) -> None:

@@ -13,10 +13,19 @@ from typing import Self
 
 import psycopg
 from psycopg.rows import class_row
-from psycopg.sql import SQL
+from psycopg.sql import SQL, Identifier
 
 from lcm_pipeline.warehouse.queries import composed, fetch_value, queries, query
 from lcm_pipeline.warehouse.sessions import analyze
+
+# Settings of the statement that reads operations client by client: from what the planner expects of
+# a month, it would rather read all months; and of a list as short as the scope, without workers.
+_LOOK_UP_IN_PARALLEL = {
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "min_parallel_table_scan_size": "0",
+    "parallel_tuple_cost": "0",
+}
 
 
 @dataclass(frozen=True)
@@ -155,13 +164,13 @@ class Scope:
         if not fetch_value(self.session, "scope_is_small"):
             self.session.execute(query("clear_copied_operations"))
             return
-        # Looked up client by client: from what the planner expects of a month, it would rather read
-        # all months.
-        self.session.execute("set local enable_hashjoin = off")
-        self.session.execute("set local enable_mergejoin = off")
+        for name, value in _LOOK_UP_IN_PARALLEL.items():
+            self.session.execute(SQL("set local {} = {}").format(Identifier(name), value))
+        self.session.execute(query("find_operations"))
+        for name in _LOOK_UP_IN_PARALLEL:
+            self.session.execute(SQL("set local {} to default").format(Identifier(name)))
         self.session.execute(query("copy_operations"))
-        self.session.execute("set local enable_hashjoin = on")
-        self.session.execute("set local enable_mergejoin = on")
+        self.session.execute("drop table found_operations")
         analyze(self.session, "refresh.scoped_operations", ["client_id"])
 
     def _detect_conventions(self) -> bool:

@@ -206,9 +206,10 @@ select
     <= greatest(1000, (select reltuples / 20 from pg_class where oid = 'core.clients'::regclass))
     as is_small;
 
--- name: copy_operations
--- purpose: copy the operations of the clients in scope whose operations are not copied yet
-insert into refresh.scoped_operations
+-- name: find_operations
+-- purpose: the operations of the clients in scope whose operations are not copied yet
+-- In a statement of its own: Postgres reads for `create table as` with several workers, not for an insert.
+create temp table found_operations on commit drop as
 select
     operations.operation_date,
     operations.client_id,
@@ -236,12 +237,19 @@ select
     operations.first_seen_at,
     operations.synced_at,
     operations.deleted_at
-from (
-    select client_id from refresh.scope
-    except
-    select client_id from refresh.scoped_operations
-) as added
-inner join core.operations on operations.client_id = added.client_id;
+from refresh.scope
+inner join core.operations on operations.client_id = scope.client_id
+where not scope.is_copied;
+
+-- name: copy_operations
+-- purpose: copy the operations that were found
+with copied as (
+    update refresh.scope set is_copied = true
+    where not is_copied
+)
+
+insert into refresh.scoped_operations
+select * from found_operations;
 
 -- name: clear_copied_operations
 -- purpose: remove the copies of operations
