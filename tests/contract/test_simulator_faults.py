@@ -90,7 +90,8 @@ def test_a_timeout_hangs_and_then_responds_if_the_client_still_waits(simulator):
     assert time.monotonic() - started >= 0.3
     fail(simulator, "timeout", seconds=30)
     with pytest.raises(httpx.ReadTimeout):
-        httpx.post(f"{simulator.url}api/client/OperationHistory", json={}, timeout=0.2)
+        url = f"{simulator.url}api/client/OperationHistory"
+        httpx.post(url, json={}, timeout=httpx.Timeout(60, read=0.2))
 
 
 def test_a_sql_timeout_has_half_the_rows_and_error_code_ten(simulator):

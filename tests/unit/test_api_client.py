@@ -318,8 +318,9 @@ def test_an_update_that_may_have_arrived_is_not_sent_again(fault: Response) -> N
 
 
 def test_an_update_whose_response_is_late_is_not_sent_again() -> None:
-    service = Service(otherwise=lambda _: Response(DONE, delay=1.0))
-    error = failing(service, update, timeout=0.05)
+    service = Service(otherwise=lambda _: Response(DONE, delay=60.0))
+    # Long enough to send the request on a machine under load.
+    error = failing(service, update, timeout=1.5)
     assert isinstance(error, TransportError)
     assert not error.never_sent
     assert len(service.requests) == 1
