@@ -125,7 +125,7 @@ def _flush_output() -> None:
         raise
 
 
-def _interrupt(_signal: int, frame: FrameType | None) -> None:
+def _interrupt(number: int, frame: FrameType | None) -> None:
     """Handle SIGTERM of a service manager, and the end of the terminal, like Ctrl-C.
 
     asyncio and Dagster replace the handler of Ctrl-C for a while, so it is looked up each time. A
@@ -133,7 +133,7 @@ def _interrupt(_signal: int, frame: FrameType | None) -> None:
     """
     handler = signal.getsignal(signal.SIGINT)
     if callable(handler):
-        handler(signal.SIGINT, frame)
+        handler(number, frame)
     else:
         raise KeyboardInterrupt
 

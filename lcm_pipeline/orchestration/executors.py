@@ -5,6 +5,8 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from multiprocessing import forkserver
 from types import FrameType, ModuleType
 from typing import Any
 
@@ -58,7 +60,11 @@ def _stoppable_executor(context: dg.InitExecutorContext) -> dg.Executor:
 
     def execute(plan_context: Any, execution_plan: Any) -> Iterator[dg.DagsterEvent]:
         with _continuing_stopped_processes():
-            yield from execute_steps(plan_context, execution_plan)
+            events = execute_steps(plan_context, execution_plan)
+            # By then it has set what the server of the processes imports.
+            yield next(events)
+            _start_fork_server()
+            yield from events
 
     executor.execute = execute
     created: dg.Executor = executor
@@ -75,20 +81,37 @@ def _continuing_stopped_processes() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    replaced: dict[signal.Signals, Any] = {}
+    handlers: dict[signal.Signals, Any] = {
+        number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)
+    }
 
-    def continue_first(number: int, frame: FrameType | None) -> None:
+    def continue_first(handler: Any, number: int, frame: FrameType | None) -> None:
         # The group also has the server that the processes are forked from.
         os.killpg(0, signal.SIGCONT)
-        replaced[signal.Signals(number)](number, frame)
+        handler(number, frame)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        replaced[number] = signal.signal(number, continue_first)
+    for number, handler in handlers.items():
+        signal.signal(number, partial(continue_first, handler))
     try:
         yield
     finally:
-        for number, handler in replaced.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
+
+
+def _start_fork_server() -> None:
+    """Start the server that the processes of steps are forked from, which ignores Ctrl-C at once.
+
+    By itself it does so only after its imports, which take seconds: Ctrl-C in a terminal ended it
+    with a traceback, and the run failed. In the processes Dagster handles Ctrl-C.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def require_executor(settings: Settings) -> None:

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from types import FrameType
 
 import dagster as dg
 
@@ -109,9 +110,9 @@ def _execute_in_process(
     run_id: str | None,
     selection: Sequence[dg.AssetKey] | None,
 ) -> dg.ExecuteInProcessResult:
-    job = build_definitions(session).resolve_job_def(sync_days.name)
     try:
         with _expected_warnings(), _keeping_sigterm():
+            job = build_definitions(session).resolve_job_def(sync_days.name)
             return job.execute_in_process(
                 run_config=_QUIET,
                 instance=instance,
@@ -193,16 +194,26 @@ def _selection(feeds: Sequence[str] | None) -> list[dg.AssetKey] | None:
 
 @contextmanager
 def _keeping_sigterm() -> Iterator[None]:
-    """Restore the handler of SIGTERM, which Dagster replaces by that of Ctrl-C, at the end.
+    """Let SIGTERM end a run, and restore its handler, which Dagster replaces by that of Ctrl-C.
 
-    Ctrl-C is ignored in a shell's background job.
+    In a shell's background job Ctrl-C is ignored, which SIGTERM must not become.
     """
-    handler = signal.getsignal(signal.SIGTERM)
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    if handlers[signal.SIGINT] is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, _ignore_ctrl_c)
     try:
         yield
     finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _ignore_ctrl_c(number: int, _frame: FrameType | None) -> None:
+    if number != signal.SIGINT:
+        raise KeyboardInterrupt
 
 
 @contextmanager

@@ -1,8 +1,11 @@
 """A sync with several readers, whose steps run in Dagster's multiprocess executor."""
 
 import os
+import re
 import signal
 import subprocess
+import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import dagster as dg
@@ -138,6 +141,60 @@ def test_ctrl_c_ends_a_sync_whose_readers_are_stopped_and_the_next_one_goes_on(
     again = run(tmp_path, *words, timeout=PATIENCE, **variables)
     assert again.returncode == 0, again.stderr
     assert_exact(source, warehouse, last=MARCH.last)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1_200)
+def test_ctrl_c_while_the_server_of_the_readers_starts_ends_a_sync_without_a_traceback(
+    programme: Programme, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    source = programme(clients=10)
+    variables = {
+        "LCM_API_URL": source.url,
+        "LCM_DATABASE_URL": warehouse.url,
+        "LCM_EXECUTOR": "multiprocess",
+        "LCM_READERS": str(_READERS),
+    }
+    with running(tmp_path, "sync", "--date", str(MARCH.last), **variables) as command:
+
+        def has_server() -> bool:
+            group = _group_of(command.pid)
+            return any(b"forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in group)
+
+        wait_for(has_server)
+        # As a terminal sends it, to all processes.
+        os.killpg(command.pid, signal.SIGINT)
+        assert command.wait(PATIENCE) == 130
+    output = (tmp_path / "output").read_text()
+    assert "run the same command again" in output
+    assert "Traceback" not in output
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1_200)
+def test_sigterm_is_never_ignored_during_a_sync_in_a_background_job(
+    programme: Programme, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    source = programme(clients=10)
+    variables = {
+        "LCM_API_URL": source.url,
+        "LCM_DATABASE_URL": warehouse.url,
+        "LCM_EXECUTOR": "multiprocess",
+    }
+    with ExitStack() as stack:
+        # As a shell starts a background job.
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            words = ("sync", "--date", str(MARCH.last))
+            command = stack.enter_context(running(tmp_path, *words, **variables))
+        finally:
+            signal.signal(signal.SIGINT, before)
+        while command.poll() is None:
+            status = Path(f"/proc/{command.pid}/status").read_text()
+            [ignored] = re.findall(r"SigIgn:\s+(\w+)", status)
+            assert not int(ignored, 16) & 1 << (signal.SIGTERM - 1)
+            time.sleep(0.05)
+    assert command.returncode == 0, (tmp_path / "output").read_text()
 
 
 def _group_of(leader: int) -> set[int]:
