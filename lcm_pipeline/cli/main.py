@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
@@ -104,8 +105,10 @@ def _end_interrupted() -> NoReturn:
     Python would wait for the threads of a second Ctrl-C, which may wait for a database that does
     not answer.
     """
-    print_message(interrupt_message())
-    sys.stderr.flush()
+    # The same Ctrl-C has ended the reader of a pipe, such as tee.
+    with suppress(BrokenPipeError):
+        print_message(interrupt_message())
+        sys.stderr.flush()
     os._exit(INTERRUPTED)
 
 

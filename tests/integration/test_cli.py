@@ -18,7 +18,7 @@ from tests.commands import LCM, environment, run
 from tests.conftest import Programme
 from tests.oracle import assert_exact, snapshot
 from tests.syncing import MARCH_OPTIONS
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE, wait_for
 
 
 @pytest.mark.sampled(6)
@@ -242,6 +242,26 @@ def test_ctrl_c_prints_how_to_resume_and_the_next_run_resumes(
     in_flight, to_detect_paging = 2, 8
     clients = len({row["Client"] for row in source.world.truth()["registrations"]})
     assert _requests(source) <= clients + in_flight + to_detect_paging
+
+
+@pytest.mark.slow
+def test_ctrl_c_that_ends_the_reader_of_the_output_too_ends_with_130(
+    tmp_path: Path, programme: Programme, warehouse: Warehouse
+) -> None:
+    source = programme(clients=150, quirks=("latency_ms=40",), now=datetime(2026, 3, 31, 12))
+    with subprocess.Popen(
+        [LCM, "sync", *MARCH_OPTIONS],
+        env=environment(tmp_path, LCM_API_URL=source.url, LCM_DATABASE_URL=warehouse.url),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as command:
+        wait_for(lambda: _requests(source) >= 20)
+        assert command.stdout is not None
+        command.stdout.close()
+        command.send_signal(signal.SIGINT)
+        assert command.wait(PATIENCE) == 130
 
 
 @pytest.mark.slow
