@@ -7,6 +7,7 @@ The folders, top down; each imports only those below it:
     orchestration  owns dagster: assets, checks, jobs, schedules, launching a run
     superset       owns Superset: the bundle from its definition, a server to open it in
     verify         compares the warehouse with the source again, and repairs what differs
+    doctor         checks all that the daily load depends on
     push           the write-back: profile updates from the outbox or a CSV file to the API
     sync           the engine: roster, fan-out, reading a client, running and publishing a feed
     reporting      owns altair and jinja2: the page of a day, from the marts alone
@@ -17,7 +18,9 @@ The folders, top down; each imports only those below it:
     feeds          the registry: one entry a feed
     transform      payload rows to table records, pure functions
     reading        the proof of one client's history: scan, seams, growth, fingerprint; pure
+    proxies        which proxy the usual environment variables name for an address
     files          files that are shipped with the package, and replacing one atomically
+    ports          whether a server can listen on a TCP port, and who does
     processes      ends a process together with the one that started it
     model          the vocabulary: payloads, endpoints, tables, tasks, windows
     simulator      a loyalty programme to run against; imports none of these

@@ -57,6 +57,15 @@ def test_a_package_that_lists_files_lists_all_that_it_has(package: Path) -> None
         assert listed == files
 
 
+def test_the_package_lists_all_that_it_has() -> None:
+    package = ROOT / "lcm_pipeline"
+    docstring = ast.get_docstring(ast.parse((package / "__init__.py").read_text())) or ""
+    listed = re.findall(r"^    (\w+)  ", docstring, re.MULTILINE)
+    assert sorted(listed) == sorted(
+        path.stem for path in package.glob("[!_.]*") if path.suffix in ("", ".py")
+    )
+
+
 def _prose_of(text: str) -> Iterator[str]:
     """The docstrings and the comments of a module."""
     for node in ast.walk(ast.parse(text)):
