@@ -185,3 +185,5 @@ def _log_warnings() -> None:
         handler.setFormatter(_SafeFormatter("%(levelname)s %(message)s"))
         # A library's logger that is set to INFO bypasses the level of the root logger.
         handler.setLevel(logging.WARNING)
+    # It warns of errors that it ignores because of another one, which is reported.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)

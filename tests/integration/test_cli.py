@@ -265,6 +265,38 @@ def test_ctrl_c_that_ends_the_reader_of_the_output_too_ends_with_130(
 
 
 @pytest.mark.slow
+def test_ctrl_c_during_the_marts_prints_nothing_of_the_database_driver(
+    tmp_path: Path, programme: Programme, warehouse: Warehouse
+) -> None:
+    source = programme(clients=10, now=datetime(2026, 3, 31, 12))
+    variables = {"LCM_API_URL": source.url, "LCM_DATABASE_URL": warehouse.url}
+    assert run(tmp_path, "sync", "--date", "2026-03-29", **variables).returncode == 0
+    with warehouse.connect() as holder, warehouse.connect(autocommit=True) as session:
+        holder.execute("lock table mart.points_movements in exclusive mode")
+        with subprocess.Popen(
+            [LCM, "sync", "--date", "2026-03-30"],
+            env=environment(tmp_path, **variables),
+            cwd=tmp_path,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        ) as command:
+
+            def is_waiting() -> bool:
+                row = session.execute(
+                    "select exists (select from pg_locks where not granted"
+                    " and relation = 'mart.points_movements'::regclass)"
+                ).fetchone()
+                return row is not None and bool(row[0])
+
+            wait_for(is_waiting)
+            command.send_signal(signal.SIGINT)
+            _, stderr = command.communicate(timeout=PATIENCE)
+    assert command.returncode == 130, stderr
+    assert "psycopg" not in stderr
+
+
+@pytest.mark.slow
 def test_a_second_sigterm_ends_a_background_sync_whose_database_does_not_answer(
     tmp_path: Path, programme: Programme, warehouse: Warehouse
 ) -> None:
