@@ -6,6 +6,7 @@ caller that waits for that feed.
 """
 
 import asyncio
+import logging
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
@@ -14,6 +15,13 @@ from contextlib import suppress
 from lcm_pipeline.feeds import Feed
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.sync.report import SyncReport
+
+logger = logging.getLogger(__name__)
+
+# A cancelled statement ends within milliseconds. Less than the time in which systemd (90 s) and
+# Kubernetes (30 s) kill a process that does not end.
+_PATIENCE_SECONDS = 5.0
+_GIVE_UP_SECONDS = 15.0
 
 Complete = Callable[[Feed, Awaitable[SyncReport]], Awaitable[None]]
 SyncAll = Callable[[Complete], Awaitable[None]]
@@ -42,13 +50,23 @@ class ConcurrentSync:
         return self._reports[feed.name].result()
 
     def close(self) -> None:
-        """Cancel what is still running, and return when the thread has finished."""
+        """Cancel what is still running, and return when the thread has finished.
+
+        Leaves the thread behind if the database does not respond for 20 seconds: the server rolls
+        back what was not committed, and the next run continues from what was.
+        """
         self._has_begun.wait()
         if self._running is not None:
             loop, task = self._running
             with suppress(RuntimeError):  # the loop is closed: all is done
                 loop.call_soon_threadsafe(task.cancel)
-        self._thread.join()
+        self._thread.join(_PATIENCE_SECONDS)
+        if self._thread.is_alive():
+            logger.warning(
+                "stopping: the database has not responded for %d seconds; waiting %d more",
+                _PATIENCE_SECONDS, _GIVE_UP_SECONDS,
+            )  # fmt: skip
+            self._thread.join(_GIVE_UP_SECONDS)
 
     def _main(self) -> None:
         try:
