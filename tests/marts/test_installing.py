@@ -27,10 +27,13 @@ def sql_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = tmp_path / "sql" / "marts"
     shutil.copytree(ROOT / "sql" / "marts", folder)
     monkeypatch.setattr(module, "sql_folder", lambda: folder.parent)
+    marts.cache_clear()
     yield folder
+    marts.cache_clear()
 
 
 def _install(warehouse: Warehouse) -> list[str]:
+    marts.cache_clear()
     with warehouse.connect(autocommit=True) as session:
         return install_marts(session)
 

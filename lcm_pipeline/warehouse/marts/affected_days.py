@@ -7,6 +7,7 @@ sums up the points granted.
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import date, timedelta
 
 from psycopg.sql import SQL, Composed, Identifier
@@ -80,7 +81,7 @@ class AffectedDays:
             ).fetchall()
             self._days[reader.name] |= {day for (day,) in days}
 
-    def _take_published_days(self, stored: list[Mart]) -> None:
+    def _take_published_days(self, stored: Sequence[Mart]) -> None:
         """Take the days on which publishes changed rows."""
         published = self._session.execute(query("changed_days")).fetchall()
         of_operations = {day for name, day in published if name == _OPERATIONS}

@@ -63,7 +63,7 @@ It is computed after the order in which lots are redeemed was detected.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 from graphlib import TopologicalSorter
 from hashlib import sha256
 from pathlib import Path
@@ -213,12 +213,12 @@ class Mart:
         return "month" if "refresh.months" in self.text else "client"
 
 
-def marts() -> list[Mart]:
+@cache
+def marts() -> tuple[Mart, ...]:
     """All marts, each after those that it reads."""
-    paths = sorted((sql_folder() / "marts").glob("*.sql"))
-    found = {path.stem: _read(path, _changed_at(path)) for path in paths}
+    found = {path.stem: _read(path) for path in sorted((sql_folder() / "marts").glob("*.sql"))}
     known = {name: set(mart.reads) & found.keys() for name, mart in found.items()}
-    return [found[name] for name in TopologicalSorter(known).static_order()]
+    return tuple(found[name] for name in TopologicalSorter(known).static_order())
 
 
 def sources_below() -> dict[str, frozenset[str]]:
@@ -242,18 +242,10 @@ def marts_read(statement: str) -> set[str]:
     return {name for pair in _READS.findall(statement) for name in pair if name}
 
 
-def _parts(path: Path) -> list[Path]:
-    return sorted(path.with_suffix("").glob("*.sql"))
-
-
-def _changed_at(path: Path) -> int:
-    return max(part.stat().st_mtime_ns for part in [path, *_parts(path)])
-
-
-@lru_cache(maxsize=256)
-def _read(path: Path, _modified_at: int) -> Mart:
-    """Parse the file; cached by its modification time, as each step of a run needs all of them."""
-    text = "".join(part.read_text("utf-8") for part in [*_parts(path), path])
+def _read(path: Path) -> Mart:
+    """Parse a mart's file and those of the folder of its name, which come first."""
+    parts = sorted(path.with_suffix("").glob("*.sql"))
+    text = "".join(part.read_text("utf-8") for part in [*parts, path])
     first_lines = _HEAD.match(path.read_text("utf-8"))
     declared = _HEADER.findall(first_lines[0] if first_lines else "")
     head = {name: re.sub(r"\n--\s+", " ", value).strip() for name, value in declared}

@@ -6,6 +6,7 @@ readers wait meanwhile. Grants on them are restored, and views of other users th
 created again from their definitions. Where anything else of users would be lost, nothing changes.
 """
 
+from collections.abc import Sequence
 from contextlib import suppress
 
 import psycopg
@@ -68,7 +69,7 @@ def _replace(session: psycopg.Connection, changed: list[Mart]) -> bool:
     return True
 
 
-def _with_readers(wanted: list[Mart], changed: list[Mart]) -> list[Mart]:
+def _with_readers(wanted: Sequence[Mart], changed: list[Mart]) -> list[Mart]:
     """The changed marts and all marts that read them, in the order of creation."""
     affected = {mart.name for mart in changed}
     for mart in wanted:
