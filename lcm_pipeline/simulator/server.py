@@ -1,12 +1,9 @@
 """The simulator as a real HTTP server: in the foreground, or in a thread of a test or the demo."""
 
 import asyncio
-import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType, TracebackType
+from collections.abc import Callable
 from typing import cast
 
 import uvicorn
@@ -83,33 +80,20 @@ def _url(config: SimulatorConfig, listener: socket.socket) -> str:
     return f"http://{host}:{listener.getsockname()[1]}{config.path}"
 
 
-def serve(config: SimulatorConfig, announce: Callable[[str], None] = print) -> None:
-    """Serve in the foreground until SIGINT or SIGTERM; announces the address once it listens."""
+def serve(config: SimulatorConfig, announce: Callable[[str], None]) -> None:
+    """Serve in the foreground until SIGINT or SIGTERM; announces the address once it listens.
+
+    uvicorn raises the signal again when it is done: `lcm` handles both as Ctrl-C.
+    """
     listener = _listening_socket(config)
     url = _url(config, listener)
     try:
         server = _server_of(build_service(config), lambda: announce(url))
-        with _ending_quietly(server):
-            server.run(sockets=[listener])
+        server.run(sockets=[listener])
     except KeyboardInterrupt:
         return
     finally:
         listener.close()
-
-
-@contextmanager
-def _ending_quietly(server: uvicorn.Server) -> Iterator[None]:
-    """Stop on SIGINT and SIGTERM with exit code 0; uvicorn raises them again when it is done."""
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        server.should_exit = True
-
-    earlier = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, reaction in earlier.items():
-            signal.signal(number, reaction)
 
 
 class RunningSimulator:
@@ -149,12 +133,7 @@ class RunningSimulator:
     def __enter__(self) -> "RunningSimulator":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
 
