@@ -21,7 +21,7 @@ The folders, top down; each imports only those below it:
     proxies        which proxy the usual environment variables name for an address
     files          files that are shipped with the package, and replacing one atomically
     ports          whether a server can listen on a TCP port, and who does
-    processes      ends a process together with the one that started it
+    processes      handles signals for a while, and ends a process with its parent
     model          the vocabulary: payloads, endpoints, tables, tasks, windows
     simulator      a loyalty programme to run against; imports none of these
 

@@ -1,13 +1,33 @@
-"""Ends a process when the one that started it has ended, however that was: only Linux can."""
+"""Signals of a process: handled for a while, or sent when the process that started it has ended."""
 
 import ctypes
 import os
 import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
 _PR_SET_PDEATHSIG = 1
+
+
+@contextmanager
+def handling_signals(handlers: Mapping[signal.Signals, Any]) -> Iterator[None]:
+    """Handle signals by these within the context, and afterwards as before it.
+
+    Does nothing in another thread than the main one: Python lets only that one set a handler.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    former = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 @cache

@@ -2,9 +2,8 @@
 
 import os
 import signal
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import partial
 from multiprocessing import forkserver
 from types import FrameType, ModuleType
@@ -15,6 +14,7 @@ import dagster as dg
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.model.extras import requires_extra
 from lcm_pipeline.orchestration.storage.instance import CODE_LOCATION
+from lcm_pipeline.processes import handling_signals
 from lcm_pipeline.settings import Settings
 
 # The Secret with LCM_* variables, see deploy/kubernetes/secret.example.yaml.
@@ -61,9 +61,13 @@ def _stoppable_executor(context: dg.InitExecutorContext) -> dg.Executor:
     def execute(plan_context: Any, execution_plan: Any) -> Iterator[dg.DagsterEvent]:
         with _continuing_stopped_processes():
             events = execute_steps(plan_context, execution_plan)
-            # By then it has set what the server of the processes imports.
             yield next(events)
-            _start_fork_server()
+            # By then Dagster has set what the server imports that the processes are forked from.
+            # By itself the server ignores Ctrl-C only after these imports, which take seconds:
+            # Ctrl-C ended it with a traceback, and the run failed. In the processes Dagster
+            # handles Ctrl-C.
+            with handling_signals({signal.SIGINT: signal.SIG_IGN}):
+                forkserver.ensure_running()
             yield from events
 
     executor.execute = execute
@@ -71,47 +75,24 @@ def _stoppable_executor(context: dg.InitExecutorContext) -> dg.Executor:
     return created
 
 
-@contextmanager
-def _continuing_stopped_processes() -> Iterator[None]:
+def _continuing_stopped_processes() -> AbstractContextManager[None]:
     """Continue what is stopped in this process group, as by Ctrl-Z, at an interruption.
 
     Dagster tells each process of a step to end, and waits without a limit until it has woken up
     to hear that, which one that is stopped never does; nor does one that is killed meanwhile.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    handlers: dict[signal.Signals, Any] = {
-        number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)
-    }
 
     def continue_first(handler: Any, number: int, frame: FrameType | None) -> None:
         # The group also has the server that the processes are forked from.
         os.killpg(0, signal.SIGCONT)
         handler(number, frame)
 
-    for number, handler in handlers.items():
-        signal.signal(number, partial(continue_first, handler))
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-
-
-def _start_fork_server() -> None:
-    """Start the server that the processes of steps are forked from, which ignores Ctrl-C at once.
-
-    By itself it does so only after its imports, which take seconds: Ctrl-C in a terminal ended it
-    with a traceback, and the run failed. In the processes Dagster handles Ctrl-C.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        return
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        forkserver.ensure_running()
-    finally:
-        signal.signal(signal.SIGINT, handler)
+    return handling_signals(
+        {
+            number: partial(continue_first, signal.getsignal(number))
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
+    )
 
 
 def require_executor(settings: Settings) -> None:

@@ -2,12 +2,12 @@
 
 import logging
 import signal
-import threading
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import UTC, datetime
 from types import FrameType
+from typing import Any
 
 import dagster as dg
 
@@ -28,6 +28,7 @@ from lcm_pipeline.orchestration.storage.instance import (
 )
 from lcm_pipeline.orchestration.storage.local_runs import PROCESS_TAG, fail_dead_runs, local_run_id
 from lcm_pipeline.orchestration.storage.retention import forget_old_runs, remove_expired
+from lcm_pipeline.processes import handling_signals
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.progress import Progress
@@ -192,23 +193,17 @@ def _selection(feeds: Sequence[str] | None) -> list[dg.AssetKey] | None:
     return [dg.AssetKey(name) for feed in feeds for name in feed_named(feed).assets]
 
 
-@contextmanager
-def _keeping_sigterm() -> Iterator[None]:
+def _keeping_sigterm() -> AbstractContextManager[None]:
     """Let SIGTERM end a run, and restore its handler, which Dagster replaces by that of Ctrl-C.
 
     In a shell's background job Ctrl-C is ignored, which SIGTERM must not become.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers: dict[signal.Signals, Any] = {
+        number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)
+    }
     if handlers[signal.SIGINT] is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, _ignore_ctrl_c)
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+        handlers[signal.SIGINT] = _ignore_ctrl_c
+    return handling_signals(handlers)
 
 
 def _ignore_ctrl_c(number: int, _frame: FrameType | None) -> None:

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -19,6 +18,7 @@ from lcm_pipeline.cli.commands.serve import (
 )
 from lcm_pipeline.cli.failures import FAILED, print_message
 from lcm_pipeline.cli.warehouse import existing_warehouse
+from lcm_pipeline.processes import handling_signals
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.warehouse.access.shell import (
     StatementError,
@@ -86,7 +86,8 @@ def sql(
             options = [*(["--csv"] if as_csv else [])]
             options += [] if statement is None else ["--command", statement]
             words, environment = psql_command(psql, warehouse, role, options)
-            with _interrupts_left_to_psql():
+            # psql itself cancels its statement, and the embedded server must not stop.
+            with handling_signals({signal.SIGINT: signal.SIG_IGN}):
                 ended = subprocess.run(words, env=environment, check=False)  # noqa: S603 - psql
             code = ended.returncode
         if code:
@@ -103,16 +104,6 @@ def _keep_up(settings: Settings, warehouse: Warehouse) -> None:
         if error.errno != errno.EADDRINUSE:
             raise
         serve_until_stopped(settings, warehouse, Reader.ANALYST, 0)
-
-
-@contextmanager
-def _interrupts_left_to_psql() -> Iterator[None]:
-    """Ignore Ctrl-C here: psql cancels its statement, and the embedded server must not stop."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _prompt(warehouse: Warehouse, role: dict[str, str], statement: str | None) -> int:
