@@ -58,10 +58,6 @@ def _health(service: Service, _: bytes) -> dict[str, Any]:
     return {"status": "ok", "now": service.world.now.isoformat()}
 
 
-def _truth(service: Service, _: bytes) -> dict[str, Any]:
-    return {**service.world.truth()}
-
-
 def _stats(service: Service, _: bytes) -> dict[str, Any]:
     return {
         **service.traffic.counts(),
@@ -102,10 +98,6 @@ def _set_quirks(service: Service, body: bytes) -> dict[str, Any]:
     return msgspec.structs.asdict(service.desk.quirks)
 
 
-def _quirks(service: Service, _: bytes) -> dict[str, Any]:
-    return msgspec.structs.asdict(service.desk.quirks)
-
-
 def _mutate(service: Service, body: bytes) -> dict[str, Any]:
     wanted = msgspec.json.decode(body, type=Mutation)
     return {"changed": service.world.mutate(wanted.action, wanted.client, kind=wanted.kind)}
@@ -117,18 +109,6 @@ def _merge(service: Service, body: bytes) -> dict[str, Any]:
     return {"merged": True}
 
 
-def _profiles(service: Service, _: bytes) -> list[dict[str, Any]]:
-    return service.world.profile_rows()
-
-
-def _updates(service: Service, _: bytes) -> list[dict[str, Any]]:
-    return service.world.profiles.updates
-
-
-def _requests(service: Service, _: bytes) -> list[dict[str, Any]]:
-    return service.traffic.recent()
-
-
 def _forget_tokens(service: Service, body: bytes) -> dict[str, Any]:
     service.identity.forget()
     return _health(service, body)
@@ -136,12 +116,12 @@ def _forget_tokens(service: Service, body: bytes) -> dict[str, Any]:
 
 _ROUTES: dict[tuple[str, str], Callable[[Service, bytes], Any]] = {
     ("GET", "health"): _health,
-    ("GET", "truth"): _truth,
+    ("GET", "truth"): lambda service, _: service.world.truth(),
     ("GET", "stats"): _stats,
-    ("GET", "requests"): _requests,
-    ("GET", "profiles"): _profiles,
-    ("GET", "updates"): _updates,
-    ("GET", "quirks"): _quirks,
+    ("GET", "requests"): lambda service, _: service.traffic.recent(),
+    ("GET", "profiles"): lambda service, _: service.world.profile_rows(),
+    ("GET", "updates"): lambda service, _: service.world.profiles.updates,
+    ("GET", "quirks"): lambda service, _: msgspec.structs.asdict(service.desk.quirks),
     ("POST", "advance"): _advance,
     ("POST", "quirks"): _set_quirks,
     ("POST", "faults"): _set_faults,
