@@ -3,7 +3,7 @@
 It imports nothing else of lcm_pipeline, so that it cannot share a mistake with the API client.
 
 world.py          the programme, and the tests' view of it: what is true, and changes by hand
-programme.py      its clients, number sequences and agenda;  agenda.py  its clock
+programme.py      its clients, number sequences, clock and agenda
 customers.py      a client, and the shelves that hold its rows
 people.py         names, phones and cards;  catalogue.py  partners, stores, goods, texts
 days.py           the events of a day, of the kinds that follow
@@ -18,8 +18,8 @@ moments.py        times as the vendor stores them;  fields.py  types of values a
 endpoints.py      the endpoints, as the vendor documents them
 requests.py       parses a request;  identity.py  who sends it
 responses.py      the response of each endpoint
-paging.py         pages of a shelf;  periods.py  rows of a period;  served_rows.py  quirks of rows
-json_format.py, xml_format.py  encode a response;  replies.py  as HTTP
+paging.py         pages of a shelf;  periods.py  rows of a period
+xml_format.py     encodes a response as XML;  replies.py  as HTTP and JSON
 quirks.py         what the programme is like, and how its server deviates
 faults.py         calls that fail, and how
 configuration.py  everything that it is started with

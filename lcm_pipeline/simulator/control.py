@@ -10,12 +10,11 @@ from typing import Any
 
 import msgspec
 
-from lcm_pipeline.simulator import json_format
 from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.simulator.hooks import Hook
 from lcm_pipeline.simulator.mutations import Action
 from lcm_pipeline.simulator.quirks import changed
-from lcm_pipeline.simulator.replies import Reply, message_reply
+from lcm_pipeline.simulator.replies import Reply, message_reply, write_json
 from lcm_pipeline.simulator.service import Service
 
 PATH = "/_control/"
@@ -49,7 +48,7 @@ def control(service: Service, method: str, path: str, body: bytes) -> Reply:
     if route is None:
         return message_reply(404, f"no such control: {method} {path}")
     try:
-        return Reply(200, json_format.write_json(route(service, body or b"{}")))
+        return Reply(200, write_json(route(service, body or b"{}")))
     except (msgspec.MsgspecError, ValueError) as error:
         return message_reply(400, str(error))
 

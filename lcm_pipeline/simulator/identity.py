@@ -9,10 +9,9 @@ import time
 from collections.abc import Mapping
 from urllib.parse import parse_qs
 
-from lcm_pipeline.simulator import json_format
 from lcm_pipeline.simulator.configuration import SimulatorConfig
 from lcm_pipeline.simulator.fields import Value
-from lcm_pipeline.simulator.replies import Reply
+from lcm_pipeline.simulator.replies import Reply, write_json
 from lcm_pipeline.simulator.requests import Request
 
 # The `token` claim of a bearer token if no Token is configured.
@@ -53,9 +52,9 @@ class Identity:
             self._refresh.discard(form["refresh_token"])
         elif grant != "password" or not self._has_credentials(form):
             self.logins["refused"] += 1
-            return Reply(400, json_format.write_json(_login_error(grant)))
+            return Reply(400, write_json(_login_error(grant)))
         self.logins[grant] += 1
-        return Reply(200, json_format.write_json(self._issue_tokens()))
+        return Reply(200, write_json(self._issue_tokens()))
 
     def _has_credentials(self, form: Mapping[str, str]) -> bool:
         config = self._config
@@ -68,7 +67,7 @@ class Identity:
         expires = int(time.time()) + self._config.token_seconds
         claims = {"token": str(self.body_token or _CLAIMED_TOKEN), "exp": expires}
         access = ".".join(
-            _base64(json_format.write_json(part))
+            _base64(write_json(part))
             for part in ({"alg": "HS256", "typ": "JWT"}, claims, f"signature {self._issued}")
         )
         refresh = f"refresh-{self._issued:08}"

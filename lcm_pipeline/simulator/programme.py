@@ -4,13 +4,15 @@ Nothing happens in this module by itself: the modules of events (registrations, 
 leads, favourites, days) change the state, and the responses read it.
 """
 
+import heapq
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import count
 from random import Random
+from typing import Any
 
-from lcm_pipeline.simulator.agenda import Agenda
 from lcm_pipeline.simulator.customers import Customer, Entry, Shelf
 from lcm_pipeline.simulator.fields import Row, Value
 from lcm_pipeline.simulator.people import draw_card, draw_phone
@@ -29,6 +31,34 @@ class Flow:
     points: Decimal
     lot: Entry
     cheque: Value = None
+
+
+class Agenda:
+    """The clock, and the events to come, by moment; one for the past runs at the next step.
+
+    Everything that happens is an event on this agenda, run in order of moment, then of scheduling.
+    All share one source of chance, so the time of the clock determines the state of the world,
+    whether the clock moved in one step or in many.
+    """
+
+    def __init__(self, beginning: int) -> None:
+        self.now = beginning
+        self._events: list[tuple[int, int, Callable[..., object], tuple[Any, ...]]] = []
+        self._scheduled = 0
+
+    def at(self, moment: int, happen: Callable[..., object], *arguments: Any) -> None:
+        """Schedule a call for a moment."""
+        self._scheduled += 1
+        heapq.heappush(self._events, (moment, self._scheduled, happen, arguments))
+
+    def run_until(self, moment: int) -> None:
+        """Move the clock to a moment, that moment's own events included."""
+        events = self._events
+        while events and events[0][0] <= moment:
+            due, _, happen, arguments = heapq.heappop(events)
+            self.now = max(self.now, due)
+            happen(*arguments)
+        self.now = max(self.now, moment)
 
 
 class Programme:

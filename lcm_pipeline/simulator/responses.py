@@ -14,13 +14,20 @@ from lcm_pipeline.simulator.catalogue import POINTS_OF_SALE, PURCHASE
 from lcm_pipeline.simulator.customers import Customer, Entry
 from lcm_pipeline.simulator.endpoints import Endpoint, response_of
 from lcm_pipeline.simulator.fields import Fields, Row
+from lcm_pipeline.simulator.moments import with_offset
 from lcm_pipeline.simulator.paging import Slice, cut
 from lcm_pipeline.simulator.periods import matching_registrations, period_of
+from lcm_pipeline.simulator.programme import kopecks
 from lcm_pipeline.simulator.quirks import Quirks
 from lcm_pipeline.simulator.requests import Request
-from lcm_pipeline.simulator.served_rows import INFORMATION, as_served
 from lcm_pipeline.simulator.world import World
 
+_INFORMATION = "Данные предоставлены за весь период участия"
+_DATES = frozenset(
+    ("RegDate", "Proctime", "ActiveDate", "ExpiryDate", "ProcTime", "ConfirmDateEnd",
+     "ProcTimeConfirm", "ActionDateEnd")
+)  # fmt: skip
+_UNDOCUMENTED: Row = {"LoyaltyLevel": "Золотой", "PointsForecast": kopecks(1234), "SegmentId": 7}
 _POS_NAMES = {point.code: point.name for point in POINTS_OF_SALE}
 
 
@@ -49,8 +56,8 @@ class Desk:
         except RefusedError as refusal:
             return response_of(endpoint, {"ErrorCode": refusal.code, "Message": refusal.message})
         if self.quirks.informational_message and fields["Message"] is None:
-            fields["Message"] = INFORMATION
-        return as_served(fields, self.quirks)
+            fields["Message"] = _INFORMATION
+        return _as_served(fields, self.quirks)
 
     def _customer(self, endpoint: Endpoint, request: Request) -> Customer:
         programme = self.world.programme
@@ -142,6 +149,25 @@ class Desk:
         requested = {name: request[name] for name in endpoint.fields if name in request}
         code, message = self.world.profiles.update(customer, requested)
         return {"ErrorCode": code, "Message": message}
+
+
+def _as_served(fields: Fields, quirks: Quirks) -> Fields:
+    """The response with the quirks of its rows; the world's own rows are never modified."""
+    if quirks.offset_dates == "none" and not quirks.extra_fields:
+        return fields
+    return {
+        name: [_served(row, quirks) for row in content] if isinstance(content, list) else content
+        for name, content in fields.items()
+    }
+
+
+def _served(row: Row, quirks: Quirks) -> Row:
+    served: Row = dict(row)
+    if quirks.offset_dates != "none":
+        zone = quirks.offset_dates
+        dates = {n: value for n, value in row.items() if n in _DATES and isinstance(value, str)}
+        served |= {name: with_offset(value, zone) for name, value in dates.items()}
+    return {**served, **_UNDOCUMENTED} if quirks.extra_fields else served
 
 
 def _operation_filters(request: Request) -> list[Callable[[Row], bool]]:

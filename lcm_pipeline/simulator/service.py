@@ -5,14 +5,14 @@ The app requests replies from it; the control API changes its settings.
 
 from dataclasses import dataclass, field
 
-from lcm_pipeline.simulator import json_format, xml_format
+from lcm_pipeline.simulator import xml_format
 from lcm_pipeline.simulator.configuration import SimulatorConfig
 from lcm_pipeline.simulator.endpoints import Endpoint, response_of
 from lcm_pipeline.simulator.faults import FaultPlan, FaultRule, spoil_bytes, spoil_rows
 from lcm_pipeline.simulator.fields import Fields
 from lcm_pipeline.simulator.hooks import HookPlan
 from lcm_pipeline.simulator.identity import Identity
-from lcm_pipeline.simulator.replies import AN_ERROR, DENIED, Reply
+from lcm_pipeline.simulator.replies import AN_ERROR, DENIED, Reply, write_json
 from lcm_pipeline.simulator.requests import Request
 from lcm_pipeline.simulator.responses import Desk
 from lcm_pipeline.simulator.traffic import Traffic
@@ -70,7 +70,7 @@ class Service:
 def _encode(endpoint: Endpoint, fields: Fields, *, as_xml: bool) -> Reply:
     if as_xml:
         return Reply(200, xml_format.write_xml(endpoint, fields), xml_format.CONTENT_TYPE)
-    return Reply(200, json_format.write_json(fields))
+    return Reply(200, write_json(fields))
 
 
 def build_service(config: SimulatorConfig) -> Service:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
-from lcm_pipeline.simulator import json_format, xml_format
+from lcm_pipeline.simulator import replies, xml_format
 from lcm_pipeline.simulator.endpoints import ENDPOINTS, Endpoint
 from lcm_pipeline.simulator.moments import MINUTE, date_of
 from lcm_pipeline.simulator.requests import Request, read_json, read_xml
@@ -150,8 +150,8 @@ def _healthy(endpoint: Endpoint, fields: Any, *, as_xml: bool) -> Response:
     if as_xml:
         body = xml_format.write_xml(endpoint, fields)
         return Response(body, body, xml_format.CONTENT_TYPE.encode())
-    body = json_format.write_json(fields)
-    return Response(body, body, json_format.CONTENT_TYPE.encode())
+    body = replies.write_json(fields)
+    return Response(body, body, replies.JSON_TYPE.encode())
 
 
 async def _send(writer: asyncio.StreamWriter, response: Response) -> bool:
