@@ -1,6 +1,8 @@
 """What log lines have in common, on a terminal and elsewhere."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class PlainFormatter(logging.Formatter):
@@ -21,3 +23,16 @@ def original_message(record: logging.LogRecord) -> str:
     # Dagster stores it in this attribute; a test fails if a version does not.
     replaced = getattr(record, "dagster_meta", None)
     return record.getMessage() if replaced is None else str(replaced["orig_message"])
+
+
+@contextmanager
+def logging_to(handler: logging.Handler, logger: logging.Logger) -> Iterator[None]:
+    """Pass what a logger logs to one more handler, from INFO on, while the context is open."""
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)

@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from lcm_pipeline.cli.log_format import PlainFormatter, original_message
-from lcm_pipeline.cli.marts_progress import MARTS_LOGGER
+from lcm_pipeline.cli.log_format import PlainFormatter, logging_to, original_message
 from lcm_pipeline.cli.progress_bar import ProgressBar
 from lcm_pipeline.model.texts import strip_control_characters
 from lcm_pipeline.sync.progress import LoggedProgress, Progress
@@ -18,37 +17,24 @@ from lcm_pipeline.sync.progress import LoggedProgress, Progress
 _PACKAGE = "lcm_pipeline"
 # Logs thousands of lines while the server is unreachable.
 _RETRIES = "lcm_pipeline.api.retries"
-# Reports which reader a run waits for.
-_RUNS = "lcm_pipeline.sync.run"
 
 log = logging.getLogger(__name__)
 
 
 class _AboveBarsHandler(logging.Handler):
-    """Prints lines above the bars, so that they do not break them."""
+    """Prints lines above the bars, which do not say why they rest, without breaking them.
+
+    Not warnings: the handlers of the root logger print these.
+    """
 
     def __init__(self, bars: ProgressBar) -> None:
-        super().__init__(logging.INFO)
+        super().__init__()
         self._bars = bars
+        self.addFilter(_PackageFilter())
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._bars.print_line(strip_control_characters(original_message(record)))
-
-
-@contextmanager
-def _logging_above(bars: ProgressBar) -> Iterator[None]:
-    """Print steps and waiting retries above the bars, which do not say why they rest."""
-    handler = _AboveBarsHandler(bars)
-    handler.addFilter(_PackageFilter())
-    watched = [logging.getLogger(name) for name in (_RETRIES, _RUNS, MARTS_LOGGER, log.name)]
-    for logger in watched:
-        logger.addHandler(handler)
-        logger.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        for logger in watched:
-            logger.removeHandler(handler)
+        if record.levelno < logging.WARNING:
+            self._bars.print_line(strip_control_characters(original_message(record)))
 
 
 class LogFormat(StrEnum):
@@ -113,13 +99,13 @@ def command_progress(
 
     form: None means bars on a terminal and text elsewhere.
     """
+    package = logging.getLogger(_PACKAGE)
     if form is None and sys.stderr.isatty() and not (is_verbose or is_quiet):
-        with ProgressBar() as bars, _logging_above(bars):
+        with ProgressBar() as bars, logging_to(_AboveBarsHandler(bars), package):
             yield bars
         return
     level = logging.DEBUG if is_verbose else logging.WARNING if is_quiet else logging.INFO
-    package, passes = logging.getLogger(_PACKAGE), _PackageFilter()
-    package_level = package.level
+    passes, package_level = _PackageFilter(), package.level
     handlers = {handler: (handler.level, handler.formatter) for handler in logging.root.handlers}
     package.setLevel(level)
     for handler in handlers:
