@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from lcm_pipeline.feeds import FAVOURITES, FEEDS, OPERATIONS, REGISTRATIONS
+from lcm_pipeline.feeds import FEEDS
 from lcm_pipeline.superset.definition import Definition, Metric, dashboards_folder, read_definition
 from lcm_pipeline.warehouse.access.dictionary import DescribedColumn, describe
 from lcm_pipeline.warehouse.connection import Warehouse
@@ -27,13 +27,6 @@ _SCHEMAS = ("core", "core_live", "history", "mart")
 _HEAD = (
     "# Made by `lcm dbt`: edit the comments in sql/ or dashboards/definition, then run it again.\n"
 )
-# The feeds that bring the tables which no feed lists as its own.
-_BROUGHT_BY = {
-    "cards": REGISTRATIONS,
-    "points_of_sale": REGISTRATIONS,
-    "bonus_sources": OPERATIONS,
-    "goods": FAVOURITES,
-}
 _FRESHNESS = {
     "warn_after": {"count": 36, "period": "hour"},
     "error_after": {"count": 7, "period": "day"},
@@ -136,9 +129,11 @@ def _freshness(table: DescribedColumn) -> Document:
 
 def _feed_of(table: str) -> str:
     """The feed that brings the rows of a table of core."""
-    if table in _BROUGHT_BY:
-        return _BROUGHT_BY[table].name
-    return next(feed.name for feed in FEEDS if table in {each.name for each in feed.tables})
+    return next(
+        feed.name
+        for feed in FEEDS
+        if table in (*(each.name for each in feed.tables), *feed.other_tables)
+    )
 
 
 @cache
