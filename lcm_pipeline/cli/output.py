@@ -23,7 +23,7 @@ console = Console(width=None if sys.stdout.isatty() else 200)
 # Of a reason that the source or the database gave.
 LONGEST_REASON = 500
 _LONGEST_CELL = 200
-_MOST_ROWS = 30
+_MAX_ROWS = 30
 
 
 @contextmanager
@@ -61,8 +61,8 @@ def new_table(first: str, *others: str) -> Table:
 def print_frame(frame: "pd.DataFrame") -> None:
     """Print the first rows of a DataFrame."""
     table = new_table(*map(str, frame.columns))
-    for row in frame.head(_MOST_ROWS).itertuples(index=False):
+    for row in frame.head(_MAX_ROWS).itertuples(index=False):
         table.add_row(*(Text(shorten(str(value), _LONGEST_CELL)) for value in row))
     console.print(table)
-    if len(frame) > _MOST_ROWS:
-        console.print(f"… and {len(frame) - _MOST_ROWS:,} more")
+    if len(frame) > _MAX_ROWS:
+        console.print(f"… and {len(frame) - _MAX_ROWS:,} more")

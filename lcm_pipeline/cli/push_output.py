@@ -16,8 +16,8 @@ from lcm_pipeline.warehouse.outbox.waiting import StuckUpdate
 if TYPE_CHECKING:
     from lcm_pipeline.warehouse.outbox.undo import Undo
 
-_MOST_RANGES = 40
-_MOST_OBSTACLES = 30
+_MAX_RANGES = 40
+_MAX_OBSTACLES = 30
 
 
 def print_push(report: PushReport, reasons: Sequence[Reason], stuck: Sequence[StuckUpdate]) -> None:
@@ -106,7 +106,7 @@ def _ranges(what: str, numbers: "Sequence[int]") -> list[str]:
             runs[-1][1] = number
         else:
             runs.append([number, number])
-    most = _MOST_RANGES if console.is_terminal else len(runs)
+    most = _MAX_RANGES if console.is_terminal else len(runs)
     shown_runs = [str(a) if a == b else f"{a}-{b}" for a, b in runs[:most]]
     if len(runs) > most:
         shown_runs.append(f"… and {len(runs) - most:,} more: send the output to a file to see all")
@@ -127,8 +127,8 @@ def print_undo(undo: "Undo") -> None:
         console.print(f"push {undo.push_id} changed nothing that can be restored")
     if undo.obstacles:
         console.print(f"fields that cannot be restored: {len(undo.obstacles):,}")
-        for obstacle in undo.obstacles[:_MOST_OBSTACLES]:
+        for obstacle in undo.obstacles[:_MAX_OBSTACLES]:
             why = shorten(obstacle.reason, LONGEST_REASON)
             print_line(f"  client {obstacle.client_id}, {obstacle.column}: {why}")
-        if len(undo.obstacles) > _MOST_OBSTACLES:
-            console.print(f"  … and {len(undo.obstacles) - _MOST_OBSTACLES:,} more")
+        if len(undo.obstacles) > _MAX_OBSTACLES:
+            console.print(f"  … and {len(undo.obstacles) - _MAX_OBSTACLES:,} more")

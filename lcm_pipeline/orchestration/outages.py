@@ -17,7 +17,7 @@ WAITS_TAG = "lcm/waits_for_service"
 # On the retries of a run by Dagster. They have the tags of the run, which has waited already.
 _RETRY_TAG = "dagster/parent_run_id"
 _MINUTES_BETWEEN_ATTEMPTS = 10
-_MOST_WAITS = (COMPLETE_BY_HOUR - SYNC_HOUR) * 60 // _MINUTES_BETWEEN_ATTEMPTS
+_MAX_WAITS = (COMPLETE_BY_HOUR - SYNC_HOUR) * 60 // _MINUTES_BETWEEN_ATTEMPTS
 
 logger = logging.getLogger(__name__)
 
@@ -35,12 +35,12 @@ def waiting_for_service(
         yield
     except ServiceUnavailableError as error:
         waits = WAITS_TAG in context.run.tags and _RETRY_TAG not in context.run.tags
-        if not waits or context.retry_number >= _MOST_WAITS:
+        if not waits or context.retry_number >= _MAX_WAITS:
             raise
         logger.warning(
             "%s, or wait: attempt %d of %d is in %d minutes",
-            error, context.retry_number + 2, _MOST_WAITS + 1, _MINUTES_BETWEEN_ATTEMPTS,
+            error, context.retry_number + 2, _MAX_WAITS + 1, _MINUTES_BETWEEN_ATTEMPTS,
         )  # fmt: skip
         raise dg.RetryRequested(
-            max_retries=_MOST_WAITS, seconds_to_wait=_MINUTES_BETWEEN_ATTEMPTS * 60
+            max_retries=_MAX_WAITS, seconds_to_wait=_MINUTES_BETWEEN_ATTEMPTS * 60
         ) from error

@@ -13,7 +13,7 @@ from typing import Any
 from lcm_pipeline.reporting.completeness import TABLES
 from lcm_pipeline.reporting.figures import Figures
 
-MOST_SHOWN = 6
+MAX_SHOWN = 6
 _KINDS = itemgetter("table_name", "reason")
 _SUMS = ("rows", "amount_change", "points_change")
 Rows = list[dict[str, Any]]
@@ -47,8 +47,8 @@ def find_restated(figures: Figures) -> Restated:
     notable = sorted(filter(_weight, fresh), key=_weight, reverse=True)
     return Restated(
         min(known.values(), default=None),
-        notable[:MOST_SHOWN],
-        len(notable[MOST_SHOWN:]),
+        notable[:MAX_SHOWN],
+        len(notable[MAX_SHOWN:]),
         [_sum_up(list(rows)) for _, rows in groupby(sorted(fresh, key=_KINDS), _KINDS)],
     )
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from lcm_pipeline.reporting.figures import Figures
 
-MOST_STORES = 5
+MAX_STORES = 5
 # With fewer judged leads than this share of all, the share of hits means nothing.
 LEAST_KNOWN = Decimal("0.5")
 AGES = ("0-1", "2-3", "4-7", "8-30", "31+")
@@ -97,9 +97,9 @@ def sum_liability(figures: Figures) -> dict[str, Any] | None:
 def rank_stores(figures: Figures) -> Stores:
     """The stores that sold in the last 28 days, by net sales of the day."""
     rows = _with_average_cheque(figures["stores"])
-    if len(rows) <= 2 * MOST_STORES:
+    if len(rows) <= 2 * MAX_STORES:
         return Stores(rows, [], len(rows))
-    return Stores(rows[:MOST_STORES], rows[: -MOST_STORES - 1 : -1], len(rows))
+    return Stores(rows[:MAX_STORES], rows[: -MAX_STORES - 1 : -1], len(rows))
 
 
 def rank_period_stores(figures: Figures) -> Rows:

@@ -17,7 +17,7 @@ from lcm_pipeline.settings.environment import (
 from lcm_pipeline.settings.load import load_settings
 from lcm_pipeline.settings.model import (
     DEFAULT_TIMEZONE,
-    MOST_READERS,
+    MAX_READERS,
     Executor,
     Settings,
     SettingsError,
@@ -26,7 +26,7 @@ from lcm_pipeline.settings.model import (
 __all__ = [
     "DEFAULT_TIMEZONE",
     "LITERAL_DOLLAR",
-    "MOST_READERS",
+    "MAX_READERS",
     "Executor",
     "Settings",
     "SettingsError",

@@ -36,7 +36,7 @@ Executor = Literal["in_process", "multiprocess", "celery", "k8s"]
 PREFIX = "LCM_"
 ENV_FILE = Path(".env")
 DEFAULT_TIMEZONE = "Europe/Moscow"
-MOST_READERS = 64
+MAX_READERS = 64
 # Every day from LCM_START_DATE on is polled, and Dagster fails with the first years of all.
 EARLIEST_START = date(1990, 1, 1)
 # Before the service existed. Each day from here on is a partition in Dagster's UI.
@@ -89,7 +89,7 @@ class Settings(BaseSettings):
     concurrency: int = Field(
         16, ge=1, le=512, description="Readings in flight at once, of each reader"
     )
-    readers: int = Field(1, ge=1, le=MOST_READERS, description="Reading steps of a run")
+    readers: int = Field(1, ge=1, le=MAX_READERS, description="Reading steps of a run")
     executor: Executor = Field("in_process", description="What runs the steps of a sync")
     celery_broker: BrokerUrl | None = Field(
         None, description="Broker of Celery, redis:// or amqp://; for LCM_EXECUTOR=celery"

@@ -14,7 +14,7 @@ from lcm_pipeline.simulator.fields import Row
 from lcm_pipeline.simulator.moments import DAY, UNSET, moment_within, text_of
 from lcm_pipeline.simulator.programme import Programme, kopecks
 
-_MOST_GOODS = 5
+_MAX_GOODS = 5
 _PURCHASES_NEEDED = 3
 _GAIN_NEEDED = kopecks(500_000)
 
@@ -104,11 +104,11 @@ def statistics(customer: Customer, within: Callable[[int], bool] | None = None) 
     counted = [made for made in offers if within is None or within(made.entry.moment)]
     spent, favourite = _purchase_amounts(customer, offers, within)
     participates = bool(offers)
-    linked = min(_MOST_GOODS, working)
+    linked = min(_MAX_GOODS, working)
     return {
-        "MaxLinkGoods": _MOST_GOODS if participates else None,
+        "MaxLinkGoods": _MAX_GOODS if participates else None,
         "NowLinkGoods": linked,
-        "RemainLinkGoods": _MOST_GOODS - linked if participates else None,
+        "RemainLinkGoods": _MAX_GOODS - linked if participates else None,
         "RemainCountPurchases": max(0, _PURCHASES_NEEDED - len(spent)),
         "RemainGain": max(kopecks(0), _GAIN_NEEDED - sum(spent, kopecks(0))),
         "RemainEveryGain": kopecks(30_000) if participates else None,

@@ -12,7 +12,7 @@ from lcm_pipeline.model.windows import Window
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.queries import composed, fetch_count, query
 
-MOST_LISTED = 20
+MAX_LISTED = 20
 
 
 class TotalsDifferError(UserError):
@@ -29,7 +29,7 @@ class TotalDifference(NamedTuple):
 
 
 class TotalDifferences(NamedTuple):
-    """How many differ, and the first `MOST_LISTED` of them."""
+    """How many differ, and the first `MAX_LISTED` of them."""
 
     total: int
     listed: list[TotalDifference]
@@ -59,7 +59,7 @@ def totals_differing(warehouse: Warehouse, feed_name: str) -> TotalDifferences:
     with warehouse.connect() as session:
         values = {"feed": feed_name, "table_name": table.name}
         rows = session.execute(statement, values).fetchall()
-    listed = [TotalDifference(str(row[0]), *row[1:]) for row in rows[:MOST_LISTED]]
+    listed = [TotalDifference(str(row[0]), *row[1:]) for row in rows[:MAX_LISTED]]
     return TotalDifferences(len(rows), listed)
 
 

@@ -19,9 +19,9 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from lcm_pipeline.orchestration.ui.parent import PARENT
 
 from lcm_pipeline.orchestration.storage.instance import dagster_instance
-from lcm_pipeline.orchestration.ui.parent import PARENT
 from lcm_pipeline.ports import holder_of
 from lcm_pipeline.settings import load_settings
 from tests.commands import run, running

@@ -8,7 +8,7 @@ from lcm_pipeline.cli.failures import explained_identity
 from lcm_pipeline.cli.options import DayOption, FromOption, ToOption, window_of
 from lcm_pipeline.cli.output import console, new_table
 from lcm_pipeline.cli.warehouse import warehouse_or_empty
-from lcm_pipeline.settings import MOST_READERS, Settings, load_settings
+from lcm_pipeline.settings import MAX_READERS, Settings, load_settings
 from lcm_pipeline.sync.plan import Plan, plan_window
 from lcm_pipeline.sync.scale import ProgrammeSize, ScalePlan, plan_scale
 
@@ -118,10 +118,10 @@ def _print_scale(
         )
     console.print(table)
     advice = f"LCM_READERS={plan.readers} with LCM_CONCURRENCY={settings.concurrency}"
-    if plan.readers > MOST_READERS:
+    if plan.readers > MAX_READERS:
         advice = (
             f"{plan.readers:,} readers with LCM_CONCURRENCY={settings.concurrency}. LCM_READERS is"
-            f" {MOST_READERS} at most: raise LCM_CONCURRENCY, or request less"
+            f" {MAX_READERS} at most: raise LCM_CONCURRENCY, or request less"
         )
     if settings.max_in_flight is not None and plan.in_flight > settings.max_in_flight:
         advice += (

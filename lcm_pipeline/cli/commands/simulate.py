@@ -16,7 +16,7 @@ from lcm_pipeline.simulator.server import serve
 DEFAULT_PORT = 8099
 _MOSCOW = ZoneInfo("Europe/Moscow")
 _FIRST_YEAR, _LAST_YEAR = 1900, 9000
-_MOST_DAYS = 36_500
+_MAX_DAYS = 36_500
 
 
 def _parse_programme_day(text: str) -> date:
@@ -52,7 +52,7 @@ def simulate(
         int,
         typer.Option(
             min=1,
-            max=_MOST_DAYS,
+            max=_MAX_DAYS,
             help="Days in which these clients register; more register later.",
         ),
     ] = 14,

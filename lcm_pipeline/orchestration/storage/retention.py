@@ -35,7 +35,7 @@ from lcm_pipeline.warehouse.privacy.expiration import NotRemovedError, expire
 logger = logging.getLogger(__name__)
 
 KEPT_DAYS = 30
-_MOST_AT_ONCE = 500
+_MAX_AT_ONCE = 500
 _MATERIALIZATION = dg.DagsterEventType.ASSET_MATERIALIZATION.value
 _ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
@@ -44,7 +44,7 @@ _check_results = AssetCheckExecutionsTable.c
 
 
 def forget_old_runs(
-    instance: dg.DagsterInstance, *, now: datetime, most: int = _MOST_AT_ONCE
+    instance: dg.DagsterInstance, *, now: datetime, most: int = _MAX_AT_ONCE
 ) -> int:
     """Delete runs that were created more than KEPT_DAYS ago and have ended; returns how many."""
     before = now - timedelta(days=KEPT_DAYS)
