@@ -10,5 +10,4 @@ completeness.py  how far the numbers can be trusted;  restated.py  which of them
 measures.py      a day or period next to earlier ones;  sections.py  the other tables
 charts.py        the charts, each described in words;  drawings.py  a chart as SVG
 pages.py         fills the templates;  formats.py  formats numbers and days
-errors.py        the error of a report
 """

@@ -8,10 +8,10 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 
+from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.model.language import DEFAULT_LANGUAGE, Language
 from lcm_pipeline.model.texts import shorten
 from lcm_pipeline.reporting.completeness import Completeness
-from lcm_pipeline.reporting.errors import ReportError
 from lcm_pipeline.reporting.formats import Formats
 from lcm_pipeline.reporting.periods import Period
 from lcm_pipeline.warehouse.access.dictionary import russian_definitions
@@ -24,6 +24,10 @@ _DAY_QUERIES = (
     "lead_types", "favourite_days", "favourite_goods",
 )  # fmt: skip
 _NEWEST_DAY_QUERIES = ("expiring", "segments", "lead_answers", "conventions")
+
+
+class ReportError(UsageError):
+    """There is no data for the report; the message says which days exist and what to do next."""
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,7 @@ from datetime import UTC, date, datetime
 
 from lcm_pipeline.model.language import DEFAULT_LANGUAGE, Language
 from lcm_pipeline.reporting.completeness import TABLES
-from lcm_pipeline.reporting.errors import ReportError
-from lcm_pipeline.reporting.figures import known_range, read_figures
+from lcm_pipeline.reporting.figures import ReportError, known_range, read_figures
 from lcm_pipeline.reporting.pages import build_page, build_period_page, incomplete_tables
 from lcm_pipeline.reporting.periods import Kind, Period, last_ended_period, period_of
 from lcm_pipeline.warehouse.connection import Warehouse

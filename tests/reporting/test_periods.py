@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lcm_pipeline.reporting.errors import ReportError
+from lcm_pipeline.reporting.figures import ReportError
 from lcm_pipeline.reporting.periods import last_ended_period, parse_period, period_of
 from lcm_pipeline.reporting.reports import Report, make_period_report
 from tests.commands import run_report

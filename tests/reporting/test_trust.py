@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from lcm_pipeline.feeds import FEEDS
-from lcm_pipeline.reporting.errors import ReportError
+from lcm_pipeline.reporting.figures import ReportError
 from lcm_pipeline.reporting.formats import Formats
 from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.superset.definition import dashboards_folder, read_definition
