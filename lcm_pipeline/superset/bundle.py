@@ -12,7 +12,7 @@ import msgspec
 
 from lcm_pipeline.model.language import DEFAULT_LANGUAGE, Language
 from lcm_pipeline.settings import DEFAULT_TIMEZONE
-from lcm_pipeline.superset.charts import params_of, viz_type
+from lcm_pipeline.superset.charts import params_of
 from lcm_pipeline.superset.datasets import DescribedMart, Document, dataset_of, marts_of
 from lcm_pipeline.superset.definition import (
     Chart,
@@ -128,11 +128,12 @@ def _database() -> Document:
 
 
 def _chart(key: str, chart: Chart, marts: Marts, comment: str) -> Document:
+    params = params_of(chart, marts)
     return {
         "slice_name": chart.title,
         "description": f"{chart.about or ''}\n\nmart.{chart.mart}: {comment}.".strip(),
-        "viz_type": viz_type(chart),
-        "params": params_of(chart, marts),
+        "viz_type": params["viz_type"],
+        "params": params,
         "query_context": None,
         "cache_timeout": None,
         "uuid": str(uuid_of("chart", key)),

@@ -11,32 +11,16 @@ from lcm_pipeline.superset.formats import DAYS, GRAINS, MONTH, Params, format_of
 from lcm_pipeline.superset.series import series
 from lcm_pipeline.superset.tables import heatmap, rows, table
 
-_VIZ_TYPES = {
-    "trend": "big_number",
-    "number": "big_number_total",
-    "line": "echarts_timeseries_line",
-    "bar": "echarts_timeseries_bar",
-    "area": "echarts_area",
-    "headline": "table",
-    "heatmap": "pivot_table_v2",
-    "table": "table",
-    "rows": "table",
-}
-
-
-def viz_type(chart: Chart) -> str:
-    """Superset's name for the kind of chart."""
-    return _VIZ_TYPES[chart.kind]
-
 
 def params_of(chart: Chart, marts: Marts) -> Params:
     """The parameters that Superset stores of a chart, except its title and its dataset."""
-    params: Params = {
-        "viz_type": viz_type(chart),
+    viz_type, translate = _KINDS[chart.kind]
+    return {
+        "viz_type": viz_type,
         "adhoc_filters": list(_filters(chart, marts)),
         "extra_form_data": {},
+        **translate(chart, marts),
     }
-    return params | _BY_KIND[chart.kind](chart, marts)
 
 
 def _filters(chart: Chart, marts: Marts) -> Iterator[Params]:
@@ -76,14 +60,15 @@ def _trend(chart: Chart, marts: Marts) -> Params:
     }
 
 
-_BY_KIND: dict[str, Callable[[Chart, Marts], Params]] = {
-    "trend": _trend,
-    "number": _number,
-    "line": series,
-    "bar": series,
-    "area": series,
-    "headline": table,
-    "heatmap": heatmap,
-    "table": table,
-    "rows": rows,
+# Superset's name for each kind of chart, and what translates its parameters.
+_KINDS: dict[str, tuple[str, Callable[[Chart, Marts], Params]]] = {
+    "trend": ("big_number", _trend),
+    "number": ("big_number_total", _number),
+    "line": ("echarts_timeseries_line", series),
+    "bar": ("echarts_timeseries_bar", series),
+    "area": ("echarts_area", series),
+    "headline": ("table", table),
+    "heatmap": ("pivot_table_v2", heatmap),
+    "table": ("table", table),
+    "rows": ("table", rows),
 }
