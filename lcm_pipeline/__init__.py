@@ -19,7 +19,7 @@ The folders, top down; each imports only those below it:
     transform      payload rows to table records, pure functions
     reading        the proof of one client's history: scan, seams, growth, fingerprint; pure
     proxies        which proxy the usual environment variables name for an address
-    files          files that are shipped with the package, and replacing one atomically
+    files          files: shipped with the package, replaced atomically, secret
     ports          whether a server can listen on a TCP port, and who does
     processes      handles signals for a while, and ends a process with its parent
     model          the vocabulary: payloads, endpoints, tables, tasks, windows

@@ -9,7 +9,6 @@ is terminated when that process ends, even if it is killed.
 import http.client
 import json
 import os
-import secrets
 import signal
 import subprocess
 import time
@@ -17,8 +16,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
-from lcm_pipeline.files import end_of_log
+from lcm_pipeline.files import end_of_log, stored_secret
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.model.language import DEFAULT_LANGUAGE, Language
 from lcm_pipeline.ports import listen_error
@@ -58,14 +58,14 @@ class SupersetHome:
     def log(self) -> Path:
         return self.folder / "superset.log"
 
+    def open_log(self) -> IO[bytes]:
+        """The log, to append to it; readable only by the owner."""
+        return open(self.log, "ab", opener=lambda path, flags: os.open(path, flags, 0o600))
+
     def secret(self, name: str) -> str:
         """The secret stored in the file of that name; generated if the file does not exist."""
-        path = self.folder / name
-        if not path.exists():
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                file.write(secrets.token_urlsafe(24) + "\n")
-        return path.read_text().strip()
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return stored_secret(self.folder / name)
 
     def environment(self) -> dict[str, str]:
         """The environment of Superset's processes, without LCM_*, which hold our secrets."""
@@ -113,7 +113,7 @@ def prepare(superset: SupersetHome, bundle: Mapping[str, bytes], uri: str) -> No
         "password": superset.secret("admin_password"),
     }
     command = [superset.programs / "python", dashboards_folder() / "server" / "prepare.py"]
-    with _private_log(superset) as log:
+    with superset.open_log() as log:
         try:
             done = subprocess.run(  # noqa: S603 - our own arguments
                 command, input=json.dumps(task).encode(), stdout=log, stderr=log,
@@ -137,7 +137,7 @@ def serving(superset: SupersetHome, port: int) -> Iterator[subprocess.Popen[byte
         "--bind", f"127.0.0.1:{port}", "--workers", "1", "--threads", "8",
         "--worker-class", "gthread", "--timeout", "120", "--log-level", "warning",
     ]  # fmt: skip
-    with _private_log(superset) as log:
+    with superset.open_log() as log:
         server = subprocess.Popen(  # noqa: S603 - our own arguments
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=superset.folder,
             env=superset.environment(), preexec_fn=parent_death_hook(os.getpid()),
@@ -181,15 +181,6 @@ def _stop(server: subprocess.Popen[bytes]) -> None:
         except subprocess.TimeoutExpired:
             os.killpg(server.pid, signal.SIGKILL)
             server.wait()
-
-
-@contextmanager
-def _private_log(superset: SupersetHome) -> Iterator[int]:
-    log = os.open(superset.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    try:
-        yield log
-    finally:
-        os.close(log)
 
 
 def _end_of(path: Path) -> str:

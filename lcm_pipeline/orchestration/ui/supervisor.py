@@ -6,7 +6,6 @@ starts.
 
 import fcntl
 import os
-import secrets
 import signal
 import socket
 import subprocess
@@ -17,6 +16,7 @@ import urllib.request
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 
+from lcm_pipeline.files import stored_secret
 from lcm_pipeline.model.errors import UsageError, UserError
 from lcm_pipeline.orchestration.executors import require_executor
 from lcm_pipeline.orchestration.resources import POOL
@@ -71,7 +71,8 @@ def serve_ui(
             stack.enter_context(_only_one(settings, program, f"http://{host}:{port}"))
         if Program.WEB in programs:
             _require_free_port(host, port)
-        token = _token(settings) if Program.WEB in programs and not is_read_only else None
+        is_changeable = Program.WEB in programs and not is_read_only
+        token = stored_secret(instance_home(settings) / "ui_token") if is_changeable else None
         commands = {
             program: words
             for program, words in _commands(host, port, allowed_hosts).items()
@@ -231,13 +232,3 @@ def _only_one(settings: Settings, program: Program, url: str) -> Iterator[None]:
         lock.write(f"{url} (pid {os.getpid()})")
         lock.flush()
         yield
-
-
-def _token(settings: Settings) -> str:
-    """The token of this home, created once, with mode 0600."""
-    path = instance_home(settings) / "ui_token"
-    with suppress(FileExistsError):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_urlsafe(24))
-    return path.read_text("utf-8").strip()
