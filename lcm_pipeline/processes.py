@@ -36,22 +36,17 @@ def libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
 
-def request_parent_death_signal(number: signal.Signals) -> None:
-    """Have the kernel send a signal to this process when its parent has ended.
+def parent_death_hook(parent: int, number: signal.Signals = signal.SIGTERM) -> Callable[[], None]:
+    """A preexec function: the kernel sends a signal when `parent` has died; only Linux can.
 
-    Does nothing except on Linux. The parent may have ended before the request: compare its pid.
+    SIGTERM is the smart shutdown of Postgres.
     """
-    if sys.platform == "linux":
-        libc().prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
-
-
-def parent_death_hook(parent: int) -> Callable[[], None]:
-    """A preexec function: SIGTERM, Postgres' smart shutdown, is sent when `parent` has died."""
     # Loaded before the fork.
     libc()
 
     def tie() -> None:
-        request_parent_death_signal(signal.SIGTERM)
+        if sys.platform == "linux":
+            libc().prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
         # The parent may have died before the signal was requested.
         if os.getppid() != parent:
             os._exit(1)

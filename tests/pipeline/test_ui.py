@@ -19,10 +19,10 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from lcm_pipeline.orchestration.ui.parent import PARENT
 
 from lcm_pipeline.orchestration.storage.instance import dagster_instance
 from lcm_pipeline.ports import holder_of
+from lcm_pipeline.processes import parent_death_hook
 from lcm_pipeline.settings import load_settings
 from tests.commands import run, running
 from tests.pipeline.ui_output import await_link, output_of, printed_link
@@ -352,14 +352,12 @@ def _status(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus:
     return found.status
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux signals the death of a parent")
-def test_a_program_whose_parent_was_killed_during_its_start_ends_by_itself() -> None:
-    text = "from lcm_pipeline.orchestration.ui import parent; parent.end_with_parent(); print(1)"
+def test_a_program_whose_parent_was_killed_during_its_start_does_not_begin() -> None:
     for parent, output in ((os.getpid(), "1\n"), (2**31 - 1, "")):
         started = subprocess.run(
-            [sys.executable, "-c", text],
-            env={**os.environ, PARENT: str(parent)}, capture_output=True, text=True, check=False,
+            [sys.executable, "-c", "print(1)"], preexec_fn=parent_death_hook(parent, signal.SIGINT),
+            capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert (started.stdout, started.returncode) == (output, 0 if output else 1)
 

@@ -5,5 +5,4 @@ programs.py       the names of the two programs
 runner.py         the process of each of them
 web.py            the web server
 request_guard.py  protects the web server, which itself accepts any request
-parent.py         ends a process together with the one that started it
 """

@@ -1,4 +1,4 @@
-"""Runs a program of `lcm ui`, the web server or Dagster's daemon, which ends with `lcm ui`.
+"""Runs a program of `lcm ui`: the web server or Dagster's daemon.
 
 `python -m lcm_pipeline.orchestration.ui.runner MODULE …` passes the other arguments to the module.
 """
@@ -9,8 +9,6 @@ import signal
 import sys
 from types import FrameType
 
-from lcm_pipeline.orchestration.ui.parent import end_with_parent
-
 _INTERRUPTED = 130
 
 
@@ -19,7 +17,6 @@ def _end_at_once(_signal: int, _frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
-    end_with_parent()
     # For the seconds of the imports, which have nothing to clean up: an exception would be printed
     # with its traceback. The module sets its own handler when it begins.
     signal.signal(signal.SIGINT, _end_at_once)

@@ -27,9 +27,9 @@ from lcm_pipeline.orchestration.storage.instance import (
     instance_variables,
 )
 from lcm_pipeline.orchestration.storage.local_runs import fail_dead_runs
-from lcm_pipeline.orchestration.ui.parent import PARENT
 from lcm_pipeline.orchestration.ui.programs import BOTH, Program
 from lcm_pipeline.ports import holder_of, listen_error
+from lcm_pipeline.processes import parent_death_hook
 from lcm_pipeline.settings import Settings
 
 # Not named LCM_*, which would make it a setting.
@@ -193,13 +193,18 @@ def _running(
     """The processes, ended when the context is left, the children of each by itself."""
     processes: dict[Program, subprocess.Popen[bytes]] = {}
     secret = {} if token is None else {UI_TOKEN: token}
-    environment = {**environment, PARENT: str(os.getpid())}
     try:
         for program, words in commands.items():
             given = {**environment, **secret} if program is Program.WEB else environment
             # Ctrl-C on a terminal reaches a whole group: each process gets it once, from here, and
             # not the code servers, which their parents stop.
-            processes[program] = subprocess.Popen(words, env=given, process_group=0)  # noqa: S603
+            processes[program] = subprocess.Popen(  # noqa: S603 - our own arguments
+                words,
+                env=given,
+                process_group=0,
+                # One that is killed cannot stop its children itself.
+                preexec_fn=parent_death_hook(os.getpid(), signal.SIGINT),
+            )
         yield processes
     finally:
         for process in processes.values():
