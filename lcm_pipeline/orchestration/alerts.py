@@ -4,13 +4,14 @@ The only module that uses apprise. An alert states what happened and where to lo
 counts, days, and names of feeds, jobs and fields; no client, no row, and no text of the service.
 """
 
-import json
 import logging
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import ModuleType
+
+import msgspec
 
 from lcm_pipeline.files import existing_folder
 from lcm_pipeline.model.errors import UserError
@@ -33,8 +34,7 @@ class AlertError(UserError):
         self.is_delivered = is_delivered
 
 
-@dataclass(frozen=True)
-class Snapshot:
+class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The state at the last evaluation, so that an alert is sent once, when the state gets worse.
 
     stale_day: the day that was reported as not complete, in ISO 8601. stopped_run: the newest run
@@ -56,18 +56,13 @@ class Snapshot:
     def from_cursor(cls, cursor: str | None) -> "Snapshot | None":
         """Read a sensor's cursor; None before its first evaluation, or from another version."""
         try:
-            stored = json.loads(cursor or "null")
-        except ValueError:
+            return msgspec.json.decode(cursor or "null", type=cls | None)
+        except msgspec.MsgspecError:
             return None
-        names = {field.name for field in fields(cls)}
-        if not isinstance(stored, dict) or not stored.keys() <= names:
-            return None
-        listed = {name: tuple(stored.get(name, ())) for name in ("fields", "failed_checks")}
-        return cls(**{**stored, **listed})
 
     def as_cursor(self) -> str:
         """The text that a sensor stores as its cursor."""
-        return json.dumps(asdict(self))
+        return msgspec.json.encode(self).decode()
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ quarter of an hour later, new updates at once.
 """
 
 import time
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import dagster as dg
+import msgspec
 
 from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.orchestration.alerts import (
@@ -150,7 +150,7 @@ def alert_on_state(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         return dg.SkipReason(str(nothing).splitlines()[0])
     except UserError as error:
         context.log.warning(str(error))
-        now = replace(before, is_unreadable=True)
+        now = msgspec.structs.replace(before, is_unreadable=True)
     alerts = list(compare(before, now))
     problems = []
     for alert in alerts:
