@@ -8,7 +8,6 @@ from pathlib import Path
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse, require_existing
 from lcm_pipeline.warehouse.errors import NothingSyncedError
-from lcm_pipeline.warehouse.ingest.state import require_pseudonyms
 from lcm_pipeline.warehouse.migrations import migrate, require_some_schema
 
 
@@ -23,12 +22,6 @@ def existing_warehouse(settings: Settings) -> Iterator[Warehouse]:
         require_some_schema(warehouse)
         migrate(warehouse)
         yield warehouse
-
-
-def require_keys(warehouse: Warehouse, settings: Settings) -> None:
-    """Raise PseudonymKeyError unless phones and cards are stored with the keys of the settings."""
-    with warehouse.connect(autocommit=True, application_name="lcm keys") as session:
-        require_pseudonyms(session, settings.pseudonyms)
 
 
 @contextmanager

@@ -106,15 +106,8 @@ def _as_json(
         "retired_clients": found.retired_count,
         "feeds": [
             {
-                "feed": feed.feed,
-                "complete_through": feed.complete_through,
-                "last_day": feed.last_day,
+                **vars(feed),
                 "days_behind": feed.days_behind(yesterday),
-                "rows": feed.rows,
-                "pending": feed.pending,
-                "deferred": feed.deferred,
-                "quarantined": feed.quarantined,
-                "published_at": feed.published_at,
                 "last_run": runs.get(feed.feed),
             }
             for feed in found.feeds
@@ -123,10 +116,7 @@ def _as_json(
         "unmapped_lead_statuses": found.unmapped_lead_statuses,
         "conventions": found.conventions,
     }
-    if found.pending is not None:
-        report["pending"] = found.pending
-    if found.quarantine is not None:
-        report["quarantine"] = found.quarantine
-    if found.retired is not None:
-        report["retired"] = found.retired
-    return report
+    listed = {
+        "pending": found.pending, "quarantine": found.quarantine, "retired": found.retired,
+    }  # fmt: skip
+    return report | {name: rows for name, rows in listed.items() if rows is not None}

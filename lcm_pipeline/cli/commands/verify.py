@@ -9,7 +9,7 @@ from lcm_pipeline.cli.marts_progress import marts_progress
 from lcm_pipeline.cli.output import console
 from lcm_pipeline.cli.progress_log import command_progress
 from lcm_pipeline.cli.results import print_reports, print_verification
-from lcm_pipeline.cli.warehouse import existing_warehouse, require_keys
+from lcm_pipeline.cli.warehouse import existing_warehouse
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.settings.model import LARGEST_INTEGER
@@ -18,6 +18,7 @@ from lcm_pipeline.verify.repair import refresh_after_repair, repair_clients
 from lcm_pipeline.verify.verify import Verification, verify_clients
 from lcm_pipeline.warehouse.clock import warn_of_other_clock
 from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.ingest.state import require_pseudonyms
 from lcm_pipeline.warehouse.programme import require_programme
 
 
@@ -46,7 +47,8 @@ def verify(
     with explained_identity(), existing_warehouse(settings) as warehouse:
         warn_of_other_clock(warehouse)
         require_programme(warehouse, settings)
-        require_keys(warehouse, settings)
+        with warehouse.connect(autocommit=True, application_name="lcm keys") as session:
+            require_pseudonyms(session, settings.pseudonyms)
         with command_progress() as progress:
             found = verify_clients(settings, warehouse, None if everyone else sample, progress)
         if not found.clients:
