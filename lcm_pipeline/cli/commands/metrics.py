@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, Gauge, start_http_server
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.openmetrics.exposition import generate_latest
 from prometheus_client.registry import Collector
@@ -21,6 +21,8 @@ from lcm_pipeline.model.errors import UsageError, UserError
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
 from lcm_pipeline.warehouse.status import FeedOverview, WarehouseStatus, read_status
+
+_UP = "Whether the warehouse could be read."
 
 
 class WarehouseCollector(Collector):
@@ -38,9 +40,9 @@ class WarehouseCollector(Collector):
         try:
             status = read_status(self._warehouse, compares_marts=True)
         except UserError:
-            yield _up(0)
+            yield GaugeMetricFamily("lcm_up", _UP, value=0)
             return
-        yield _up(1)
+        yield GaugeMetricFamily("lcm_up", _UP, value=1)
         yesterday = self._settings.yesterday()
         is_complete = status.is_complete(yesterday, self._settings.max_staleness_days)
         yield GaugeMetricFamily(
@@ -54,14 +56,6 @@ class WarehouseCollector(Collector):
             )
         yield from _of_feeds(status, yesterday)
         yield from _of_runs(status)
-
-
-class _Down(Collector):
-    """What is exported of a warehouse that cannot be opened."""
-
-    def collect(self) -> Iterator[Metric]:
-        """Yield lcm_up alone."""
-        yield _up(0)
 
 
 def metrics(
@@ -105,15 +99,12 @@ def metrics(
     except UserError:
         if file is not None:
             # The file of the last run says that all is well, and cron ignores our exit code.
-            registry = CollectorRegistry()
-            registry.register(_Down())
-            _replace(file, registry)
+            down = CollectorRegistry()
+            # A gauge begins with 0.
+            Gauge("lcm_up", _UP, registry=down)
+            _replace(file, down)
             print_message(f"wrote lcm_up 0 to {file}")
         raise
-
-
-def _up(value: int) -> GaugeMetricFamily:
-    return GaugeMetricFamily("lcm_up", "Whether the warehouse could be read.", value=value)
 
 
 def _replace(path: Path, registry: CollectorRegistry) -> None:
