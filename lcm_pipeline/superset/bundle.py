@@ -81,7 +81,7 @@ def build_bundle(definition: Definition, marts: Mapping[str, DescribedMart]) -> 
     numbers = {key: number for number, key in enumerate(charts, start=1)}
     datasets = {
         name: Dataset(
-            str(uuid_of("dataset", name)), frozenset(each.name for each in marts[name].columns)
+            str(uuid_of("dataset", name)), frozenset(each.column for each in marts[name].columns)
         )
         for name in used
     }
@@ -190,7 +190,7 @@ def _check_names(key: str, chart: Chart, marts: Marts, found: Mapping[str, Descr
     """Raise DefinitionError if the definition or the mart lacks a name that the chart uses."""
     if chart.mart not in found or chart.mart not in marts.marts:
         raise DefinitionError(f"{key}: there is no mart {chart.mart}, or marts.yaml has none")
-    use, columns = marts.marts[chart.mart], {column.name for column in found[chart.mart].columns}
+    use, columns = marts.marts[chart.mart], {column.column for column in found[chart.mart].columns}
     known = {name for name, made in marts.calculated.items() if made.source in columns}
     known |= columns & marts.labels.keys() | ({use.time} if use.time else set())
     if missing := {*chart.columns, *chart.by, *filter(None, [chart.x])} - known:

@@ -13,19 +13,11 @@ Document = dict[str, Any]
 _TIMES = ("date", "timestamp with time zone")
 
 
-class MartColumn(NamedTuple):
-    """A column of a mart, as the database describes it."""
-
-    name: str
-    type: str
-    comment: str
-
-
 class DescribedMart(NamedTuple):
     """A mart, as the database describes it."""
 
     comment: str
-    columns: tuple[MartColumn, ...]
+    columns: tuple[DescribedColumn, ...]
 
 
 def marts_of(
@@ -42,7 +34,7 @@ def marts_of(
             about = known.get(column.table, column.table_comment)
             mart = found.get(column.table, DescribedMart(about, ()))
             comment = known.get(f"{column.table}.{column.column}", column.comment)
-            added = MartColumn(column.column, column.type, comment)
+            added = column._replace(comment=comment)
             found[column.table] = mart._replace(columns=(*mart.columns, added))
     return found
 
@@ -74,9 +66,9 @@ def dataset_of(name: str, marts: Marts, mart: DescribedMart) -> Document:
 
 def _columns(mart: DescribedMart, marts: Marts) -> Iterable[Document]:
     for column in mart.columns:
-        label = marts.label(column.name)
+        label = marts.label(column.column)
         yield {
-            "column_name": column.name,
+            "column_name": column.column,
             "verbose_name": label.title if label else None,
             "is_dttm": column.type in _TIMES,
             "is_active": True,
@@ -89,7 +81,7 @@ def _columns(mart: DescribedMart, marts: Marts) -> Iterable[Document]:
 
 
 def _calculated_columns(mart: DescribedMart, marts: Marts) -> Iterable[Document]:
-    present = {column.name for column in mart.columns}
+    present = {column.column for column in mart.columns}
     for name, column in marts.calculated.items():
         if column.source in present:
             yield {
