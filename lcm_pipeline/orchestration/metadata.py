@@ -18,9 +18,7 @@ _LONGEST_REASON = 500
 _MARKUP = re.compile(r"([\\`*_{}\[\]()#!|<>&~])")
 
 
-def feed_metadata(
-    session: SyncSession, report: SyncReport, asset: str
-) -> dict[str, dg.MetadataValue[Any]]:
+def feed_metadata(session: SyncSession, report: SyncReport, asset: str) -> dict[str, Any]:
     """The metadata of an asset of a feed: counts, and a few rows of the window's days."""
     feed = feed_named(report.feed)
     columns, rows = sample_rows(session.warehouse, feed.table_of(asset), report.window)
@@ -29,14 +27,14 @@ def feed_metadata(
     return {**_counts(report, feed.unit), "preview": dg.MetadataValue.md(preview)}
 
 
-def reader_metadata(report: ReaderReport) -> dict[str, dg.MetadataValue[Any]]:
+def reader_metadata(report: ReaderReport) -> dict[str, Any]:
     """The metadata of one reader of a run."""
     unit = feed_named(report.feed).unit
     return {
-        f"{unit}s": dg.MetadataValue.int(report.tasks),
-        "requests": dg.MetadataValue.int(report.requests),
-        "rows read": dg.MetadataValue.int(report.rows),
-        "seconds waited": dg.MetadataValue.float(round(report.waited_seconds, 1)),
+        f"{unit}s": report.tasks,
+        "requests": report.requests,
+        "rows read": report.rows,
+        "seconds waited": round(report.waited_seconds, 1),
     }
 
 
@@ -57,14 +55,14 @@ def push_materialization(report: PushReport) -> dg.AssetMaterialization:
     return dg.AssetMaterialization(
         profile_updates.key,
         metadata={
-            **{name: dg.MetadataValue.int(count) for name, count in counts.items()},
-            "seconds": dg.MetadataValue.float(round(report.seconds, 1)),
-            "stopped": dg.MetadataValue.text(shorten(report.error or "no", _LONGEST_REASON)),
+            **counts,
+            "seconds": round(report.seconds, 1),
+            "stopped": shorten(report.error or "no", _LONGEST_REASON),
         },
     )
 
 
-def _counts(report: SyncReport, unit: str) -> dict[str, dg.MetadataValue[Any]]:
+def _counts(report: SyncReport, unit: str) -> dict[str, Any]:
     counts = {
         "rows read": report.rows_read,
         "rows written": report.rows_written,
@@ -78,11 +76,11 @@ def _counts(report: SyncReport, unit: str) -> dict[str, dg.MetadataValue[Any]]:
         "retries": report.retries,
     }
     return {
-        "window": dg.MetadataValue.text(str(report.window)),
-        **{name: dg.MetadataValue.int(count) for name, count in counts.items()},
-        "seconds": dg.MetadataValue.float(round(report.seconds, 1)),
-        "resumed": dg.MetadataValue.bool(report.is_resumed),
-        "unknown fields": dg.MetadataValue.text(join_names(report.unknown_fields) or "none"),
+        "window": str(report.window),
+        **counts,
+        "seconds": round(report.seconds, 1),
+        "resumed": report.is_resumed,
+        "unknown fields": join_names(report.unknown_fields) or "none",
     }
 
 

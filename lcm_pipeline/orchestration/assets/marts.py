@@ -11,6 +11,7 @@ its readers.
 """
 
 from collections.abc import Collection, Iterator
+from typing import Any
 
 import dagster as dg
 
@@ -74,14 +75,14 @@ def _schemas(sync: SyncSession) -> dict[str, dg.TableSchema]:
     }
 
 
-def _refresh_metadata(refreshed: MartRefresh | None) -> dict[str, dg.MetadataValue]:
+def _refresh_metadata(refreshed: MartRefresh | None) -> dict[str, Any]:
     """The metadata of a refresh; empty for a plain view."""
     if refreshed is None:
         return {}
     return {
-        "up to date already": dg.MetadataValue.bool(refreshed.is_skipped),
-        "rows": dg.MetadataValue.int(refreshed.rows),
-        "seconds": dg.MetadataValue.float(round(refreshed.seconds, 2)),
+        "up to date already": refreshed.is_skipped,
+        "rows": refreshed.rows,
+        "seconds": round(refreshed.seconds, 2),
     }
 
 
