@@ -22,9 +22,9 @@ from lcm_pipeline.orchestration.celery.broker import (
 from lcm_pipeline.orchestration.celery.workers import (
     NO_WORKER,
     declared_queue,
-    has_workers,
     queue_of,
     require_same_settings,
+    responding_workers,
 )
 from lcm_pipeline.orchestration.storage.instance import storage_id_of
 from lcm_pipeline.settings import Settings, load_settings
@@ -97,7 +97,7 @@ class _RunSteps:
         is_checked = time.monotonic() - self._checked_at < _WORKER_CHECK_SECONDS
         if self._is_withdrawn or is_checked:
             return self._is_withdrawn
-        if has_workers(self._settings, self._queue):
+        if responding_workers(self._settings, self._queue):
             self._checked_at = time.monotonic()
             return False
         self._is_withdrawn = True

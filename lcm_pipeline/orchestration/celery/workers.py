@@ -88,14 +88,18 @@ def differing_settings(settings: Settings, worker: WorkerSummary) -> str | None:
     return worker.difference(_alike(settings))
 
 
-def responding_workers(settings: Settings) -> list[WorkerSummary]:
-    """The workers of the warehouse that respond within two seconds, by name."""
-    return _workers_of(settings, queue_of(settings))
+def responding_workers(settings: Settings, queue: str | None = None) -> list[WorkerSummary]:
+    """The workers of the warehouse that respond within two seconds, by name.
 
-
-def has_workers(settings: Settings, queue: str) -> bool:
-    """Whether a worker of a warehouse's queue responds within two seconds."""
-    return bool(_workers_of(settings, queue))
+    queue: that of the warehouse, for a caller that knows it without a database.
+    """
+    queue = queue or queue_of(settings)
+    inspect = build_app(settings).control.inspect(timeout=_PING_SECONDS)
+    found = [
+        WorkerSummary(name, config.get(_QUEUE_KEY, ""), config.get(_ALIKE_KEY, {}))
+        for name, config in sorted((inspect.conf() or {}).items())
+    ]
+    return [worker for worker in found if worker.queue in (queue, "")]
 
 
 def queue_of(settings: Settings) -> str:
@@ -132,12 +136,3 @@ def _alike(settings: Settings) -> dict[str, str]:
         # values whose name contains API.
         values["programme"] = str(programme_of(settings))
     return values
-
-
-def _workers_of(settings: Settings, queue: str) -> list[WorkerSummary]:
-    inspect = build_app(settings).control.inspect(timeout=_PING_SECONDS)
-    found = [
-        WorkerSummary(name, config.get(_QUEUE_KEY, ""), config.get(_ALIKE_KEY, {}))
-        for name, config in sorted((inspect.conf() or {}).items())
-    ]
-    return [worker for worker in found if worker.queue in (queue, "")]
