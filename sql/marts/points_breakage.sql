@@ -5,9 +5,10 @@
 --   age and one month later, stay = their open points later / before, and leave = points that expired
 --   in between / open points before. The open points of a month are carried on by these, age by age;
 --   its breakage is what has expired and what leaves so. Beyond the oldest age that was seen there is
---   no factor: what is open by then (undeveloped_points) expires by the flat rate, expected_breakage
---   of as_of_date, which is shown next to it for comparison. Points that are clawed back or corrected leave
---   without expiring, as redeemed ones do.
+--   no factor: what is open by then (undeveloped_points) expires by the flat rate, which is shown next to
+--   it for comparison. The flat rate of a month is that of its open points in mart.points_liability_daily on
+--   as_of_date: expected_breakage of that day, that of the bonus source where mart.source_breakage has one.
+--   Points that are clawed back or corrected leave without expiring, as redeemed ones do.
 create materialized view mart.points_breakage as
 with recursive vintages as (
     select
@@ -73,17 +74,56 @@ developed as (
     order by issue_month asc, age_months desc
 ),
 
+-- Of the open points of each bonus source, what its own rate leaves.
+open_by_source as (
+    select
+        newest.issue_month,
+        sums.bonus_source,
+        sum(
+            sums.added - sums.redeemed - sums.expired - sums.clawed_back + sums.corrections
+            + sums.residual
+        ) as points
+    from newest
+    inner join mart.points_sums as sums
+        on sums.issue_month = newest.issue_month and sums.movement_date <= newest.as_of_date
+    group by newest.issue_month, sums.bonus_source
+),
+
+flat as (
+    select
+        newest.issue_month,
+        parameters.point_value,
+        coalesce(
+            sum(
+                sources.points * coalesce(own.expected_breakage, parameters.expected_breakage)
+            ) / nullif(newest.open_points, 0),
+            parameters.expected_breakage
+        ) as breakage
+    from newest
+    inner join mart.dated_parameters as parameters
+        on newest.as_of_date between parameters.first_day and parameters.last_day
+    left join open_by_source as sources on sources.issue_month = newest.issue_month
+    left join refresh.source_breakage as own
+        on
+            own.bonus_source = sources.bonus_source
+            and newest.as_of_date between own.first_day and own.last_day
+    group by
+        newest.issue_month,
+        newest.open_points,
+        parameters.point_value,
+        parameters.expected_breakage
+),
+
 expected as (
     select
         newest.*,
         developed.undeveloped,
-        developed.leaving + developed.undeveloped * parameters.expected_breakage as to_expire,
-        parameters.expected_breakage as flat_breakage,
-        parameters.point_value
+        developed.leaving + developed.undeveloped * flat.breakage as to_expire,
+        flat.breakage as flat_breakage,
+        flat.point_value
     from newest
     inner join developed on developed.issue_month = newest.issue_month
-    inner join mart.dated_parameters as parameters
-        on newest.as_of_date between parameters.first_day and parameters.last_day
+    inner join flat on flat.issue_month = newest.issue_month
 )
 
 select
@@ -97,7 +137,7 @@ select
     to_expire::numeric(19, 2) as expected_to_expire,
     round((expired + to_expire) / issued, 4) as breakage_rate,
     round(to_expire / nullif(open_points, 0), 4) as open_breakage_rate,
-    flat_breakage,
+    round(flat_breakage, 4) as flat_breakage,
     (open_points - to_expire)::numeric(19, 2) as expected_points,
     ((open_points - to_expire) * point_value)::numeric(19, 2) as expected_value,
     (open_points * (1 - flat_breakage) * point_value)::numeric(19, 2)
@@ -117,7 +157,7 @@ comment on column mart.points_breakage.undeveloped_points is 'of the open ones, 
 comment on column mart.points_breakage.expected_to_expire is 'of the open ones, expected to expire';
 comment on column mart.points_breakage.breakage_rate is '(expired + expected to expire) / issued';
 comment on column mart.points_breakage.open_breakage_rate is 'expected to expire / open; null when none are';
-comment on column mart.points_breakage.flat_breakage is 'expected_breakage of mart.parameters on as_of_date: share of open points';
+comment on column mart.points_breakage.flat_breakage is 'share of the open points that mart.points_liability_daily expects to expire: expected_breakage of as_of_date, by bonus source where mart.source_breakage has it';
 comment on column mart.points_breakage.expected_points is 'open points less those expected to expire';
 comment on column mart.points_breakage.expected_value is 'expected points in money, by the point value of as_of_date';
-comment on column mart.points_breakage.flat_expected_value is 'the same by the flat rate';
+comment on column mart.points_breakage.flat_expected_value is 'the same by the flat rate: what mart.points_liability_daily has of these points';

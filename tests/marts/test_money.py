@@ -227,3 +227,36 @@ def test_breakage_of_an_issue_month_follows_the_months_before_it(
         assert row["flat_breakage"] == Decimal("0.2")
     assert rows[5]["undeveloped_points"] > 0
     assert rows[5]["expected_to_expire"] > rows[5]["open_points"] * Decimal("0.5")
+
+
+def test_the_flat_rate_of_an_issue_month_is_that_of_its_points_in_the_liability(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    with empty_world(date(2026, 1, 1), datetime(2026, 4, 2)) as simulator:
+        author = Author(simulator)
+        client = author.client(1, "2026-01-01T01:00:00", [{"Card": 1}])
+        author.lot(client, 11, "2026-01-05T12:00:00", "100.00", BonusSource=1)
+        author.lot(client, 12, "2026-01-20T12:00:00", "300.00", BonusSource=4)
+        author.lot(client, 13, "2026-02-20T12:00:00", "50.00", BonusSource=4)
+        author.lot(client, 14, "2026-03-20T12:00:00", "70.00", BonusSource=1,
+                   ends="2026-03-25T00:00:00", Remain=Decimal(0))  # fmt: skip
+        sync(simulator, warehouse, tmp_path, date(2026, 1, 1), date(2026, 4, 1))
+    edit(
+        warehouse,
+        "update mart.parameters set point_value = 2",
+        "insert into mart.source_breakage values (4, '2026-02-01', 0.6), (4, '2026-04-01', 0.9)",
+    )
+    rows = {row["issue_month"].month: row for row in read_mart(warehouse, "points_breakage")}
+    # 100 points break at 0.2 and 300 at 0.6, the rate of the last day of March.
+    assert {month: row["flat_breakage"] for month, row in rows.items()} == {
+        1: Decimal("0.5"), 2: Decimal("0.6"), 3: Decimal("0.2"),
+    }  # fmt: skip
+    # Nothing of January or February ever left, and no month is older than January.
+    assert (rows[1]["undeveloped_points"], rows[1]["expected_to_expire"]) == (400, 200)
+    assert (rows[2]["undeveloped_points"], rows[2]["expected_to_expire"]) == (50, 30)
+    owed = sum(
+        row["expected_value"]
+        for row in read_mart(warehouse, "points_liability_daily")
+        if row["day"] == date(2026, 3, 31)
+    )
+    assert sum(row["flat_expected_value"] for row in rows.values()) == owed == 440
