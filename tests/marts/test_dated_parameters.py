@@ -15,7 +15,7 @@ from lcm_pipeline.warehouse.connection import Warehouse
 from tests.marts.comparing import read_mart
 from tests.marts.golden import rounded
 from tests.marts.life import assert_as_if_computed_anew
-from tests.marts.worlds import edit, sync
+from tests.marts.worlds import Author, edit, empty_world, sync
 
 FIRST, LAST, CHANGED = date(2026, 1, 10), date(2026, 3, 10), date(2026, 2, 15)
 # The marts by day whose rows must not change before the edit.
@@ -139,3 +139,29 @@ def test_leads_are_judged_by_the_limit_of_the_day_of_their_creation(
     assert differing and min(differing) >= CHANGED
     later = [row["first_change_sla"] for row in after.values() if row["day"] >= CHANGED]
     assert "missed" not in later
+
+
+def test_values_for_a_day_to_come_hold_from_the_sync_of_that_day_on(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    with empty_world(FIRST, datetime(2026, 1, 21)) as simulator:
+        author = Author(simulator)
+        client = author.client(1, "2026-01-10T01:00:00", [{"Card": 1}])
+        author.lot(client, 11, "2026-01-10T12:00:00", "100.00", BonusSource=4)
+        sync(simulator, warehouse, tmp_path, FIRST, date(2026, 1, 14))
+        edit(
+            warehouse,
+            "update mart.parameters set point_value = 2, valid_from = '2026-01-17'",
+            "insert into mart.source_breakage values (4, '2026-01-19', 0.5)",
+        )
+        sync(simulator, warehouse, tmp_path, date(2026, 1, 15), date(2026, 1, 20))
+    values = {
+        row["day"].day: row["expected_value"]
+        for row in read_mart(warehouse, "points_liability_daily")
+    }
+    assert {day: values[day] for day in (14, 16, 17, 18, 19, 20)} == {
+        14: 80, 16: 80, 17: 160, 18: 160, 19: 100, 20: 100,
+    }  # fmt: skip
+    (month,) = read_mart(warehouse, "points_rollforward_monthly")
+    assert (month["issued"], month["re_estimated"], month["closing"]) == (80, 20, 100)
+    assert_as_if_computed_anew(warehouse, "after the day from which the edit holds")
