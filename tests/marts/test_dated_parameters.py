@@ -12,6 +12,7 @@ from psycopg.sql import SQL, Identifier
 from lcm_pipeline.simulator.configuration import build_config
 from lcm_pipeline.simulator.server import start_in_thread
 from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.queries import query
 from tests.marts.comparing import read_mart
 from tests.marts.golden import rounded
 from tests.marts.life import assert_as_if_computed_anew
@@ -124,6 +125,31 @@ def test_an_edit_for_a_later_day_is_not_yet_what_the_numbers_rest_on(filled: War
     edit(filled, f"update mart.parameters set valid_from = '{LAST}'")
     (value,) = [r for r in read_mart(filled, "assumptions") if r["parameter"] == "point_value"]
     assert (value["current_value"], value["is_default"]) == ("0.5", False)
+
+
+def test_a_check_names_parameters_that_change_no_figure(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    with empty_world(FIRST, datetime(2026, 1, 21)) as simulator:
+        author = Author(simulator)
+        client = author.client(1, "2026-01-10T01:00:00", [{"Card": 1}])
+        author.lot(client, 11, "2026-01-10T12:00:00", "100.00", BonusSource=4)
+        sync(simulator, warehouse, tmp_path, FIRST, date(2026, 1, 20))
+    edit(
+        warehouse,
+        # As a version without this trigger stored it.
+        "alter table mart.parameter_history disable trigger refuse_later_history",
+        "insert into mart.parameter_history values ('2026-01-15', 3, 0, 1, 1)",
+        "insert into mart.source_breakage values"
+        " (4, '2026-01-15', 0.1), (99, '2026-01-16', 0.1), (98, '2026-02-01', 0.1)",
+    )
+    with warehouse.connect() as session:
+        checks = {name: rest for name, *rest in session.execute(query("mart_checks"))}
+    assert checks["parameters_are_heeded"] == [
+        2,
+        "rows of parameters that change no figure: mart.parameter_history from 2026-01-15 on,"
+        " mart.source_breakage of source 99, which no row has, from 2026-01-16 on",
+    ]
 
 
 def test_leads_are_judged_by_the_limit_of_the_day_of_their_creation(

@@ -272,7 +272,7 @@ def test_checks_of_the_marts_report_what_is_doubtful(warehouse: Warehouse, tmp_p
         "no_negative_balances": 0, "points_have_lots": 0, "burns_are_known": 0,
         "cheque_points_are_known": 0, "refund_points_are_known": 1,
         "bonus_redemptions_are_known": 0, "no_doubtful_refunds": 1, "spending_order_is_known": 1,
-        "lead_statuses_are_mapped": 1,
+        "lead_statuses_are_mapped": 1, "parameters_are_heeded": 0,
     }  # fmt: skip
     assert said["lead_statuses_are_mapped"].endswith(": Открыто")
     assert said["refund_points_are_known"].endswith("Refunds of an unknown purchase: 1")

@@ -167,6 +167,7 @@ def test_only_the_totals_of_facts_block_what_is_built_on_them() -> None:
         "bonus_redemptions_are_known",
         "no_doubtful_refunds",
         "lead_statuses_are_mapped",
+        "parameters_are_heeded",
     }
     assert all(spec.description for spec in checks.values())
 

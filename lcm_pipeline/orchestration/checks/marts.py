@@ -47,6 +47,10 @@ _CHECKS = {
         "leads_sla",
         "Statuses of new and of closed leads occur under the names that mart.parameters has.",
     ),
+    "parameters_are_heeded": (
+        "points_liability_daily",
+        "Each row of mart.parameter_history and mart.source_breakage bears on some figure.",
+    ),
 }
 
 

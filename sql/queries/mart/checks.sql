@@ -228,4 +228,25 @@ left join (
     select distinct status_name
     from core.leads
     where deleted_at is null and status_name <> ''
-) as seen on true;
+) as seen on true
+union all
+select
+    'parameters_are_heeded' as check_name,
+    count(*) as found,
+    'rows of parameters that change no figure: '
+    || coalesce(string_agg(ignored.row_name, ', ' order by ignored.row_name), 'none')
+        as description
+from (
+    -- Stored by a version that did not refuse them.
+    select 'mart.parameter_history from ' || history.valid_from || ' on' as row_name
+    from mart.parameter_history as history
+    inner join mart.parameters on history.valid_from >= parameters.valid_from
+    union all
+    -- One that is yet to begin may be of a bonus source that is yet to come.
+    select
+        'mart.source_breakage of source ' || own.bonus_source || ', which no row has, from '
+        || own.valid_from || ' on'
+    from mart.source_breakage as own
+    inner join mart.as_of on own.valid_from <= as_of.operations_day
+    where own.bonus_source not in (select bonus_source from mart.dim_bonus_sources)
+) as ignored;
