@@ -516,3 +516,36 @@ def _sla(warehouse: Warehouse, day: date) -> dict[int, tuple[Any, Any]]:
 
 def _utc(year: int, month: int, day: int, hour: int) -> datetime:
     return datetime(year, month, day, hour, tzinfo=UTC)
+
+
+@pytest.mark.slow
+def test_each_sum_of_money_of_a_closed_month_that_changes_is_recorded(story: Story) -> None:
+    client = story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
+    for number, month in ((1, "03"), (2, "04")):
+        story.author.cheque(client, number, f"2026-{month}-10T10:00:00", "500.00",
+                            Added=Decimal(100))  # fmt: skip
+        story.author.lot(client, 10 + number, f"2026-{month}-10T10:00:00", "100.00",
+                         ChequeId=number, Remain=Decimal(number * 50 - 30))  # fmt: skip
+    story.author.cheque(client, 3, "2026-04-20T10:00:00", "300.00", Redeemed=Decimal(80))
+    story.author.cheque(client, 4, "2026-04-21T10:00:00", "250.00", Refund=True, ParentId=2,
+                        Added=Decimal(-30))  # fmt: skip
+    story.sync_day(date(2026, 5, 1))
+    before = {row["month"]: row for row in read_mart(story.warehouse, "points_rollforward_monthly")}
+    with story.warehouse.connect(autocommit=True) as session:
+        session.execute("update mart.parameters set point_value = 2")
+    refresh_marts(story.warehouse)
+    after = {row["month"]: row for row in read_mart(story.warehouse, "points_rollforward_monthly")}
+    changed = {
+        (month, f"value_{name.removesuffix('_value')}", before[month][name], row[name])
+        for month, row in after.items()
+        for name in row
+        if row["is_whole_month"] and name != "rounding" and row[name] != before[month][name]
+    }
+    assert {
+        (row["month"], row["measure"], row["value_before"], row["value_after"])
+        for row in read_mart(story.warehouse, "restated_answers")
+    } == changed
+    assert {measure for _, measure, _, _ in changed} >= {
+        "value_opening", "value_clawed_back", "value_deferred_opening", "value_deferred_issued",
+        "value_deferred_clawed_back", "value_revenue_recognised",
+    }  # fmt: skip

@@ -77,12 +77,20 @@ with figures as (
     from mart.points_rollforward_monthly as money
     cross join lateral (
         values
+        ('value_opening', money.opening),
         ('value_issued', money.issued),
         ('value_redeemed', money.redeemed),
         ('value_expired', money.expired),
+        ('value_clawed_back', money.clawed_back),
+        ('value_corrections', money.corrections),
+        ('value_residual', money.residual),
         ('value_re_estimated', money.re_estimated),
         ('value_closing', money.closing),
         ('value_outstanding', money.outstanding_value),
+        ('value_deferred_opening', money.deferred_opening),
+        ('value_deferred_issued', money.deferred_issued),
+        ('value_deferred_clawed_back', money.deferred_clawed_back),
+        ('value_revenue_recognised', money.revenue_recognised),
         ('value_deferred_closing', money.deferred_closing)
     ) as measures (measure, value)
     where money.is_whole_month
