@@ -116,12 +116,16 @@ def _flush_output() -> None:
     """Write what is left of the output, so that a full disk is reported as any other error.
 
     Python would do so after the exit code is decided: it prints a traceback and exits with 120.
+    What the command has ended with already, if it is not done, counts more.
     """
     try:
         sys.stdout.flush()
     except OSError as error:
         # Python flushes once more when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        ended = error.__context__
+        if ended is not None and not (isinstance(ended, SystemExit) and not ended.code):
+            return
         if error.errno == errno.EPIPE:
             # The reader of a pipe has seen enough: as Click ends a command that prints more.
             sys.exit(1)
