@@ -77,15 +77,20 @@ def _check_settings(settings: Settings) -> Iterator[Finding]:
 def _check_disk(settings: Settings) -> Iterator[Finding]:
     home = settings.home_path
     existing = existing_folder(home)
-    free = shutil.disk_usage(existing).free
+    space = shutil.disk_usage(existing)
+    free = space.free
     found = f"{free / 1e9:,.1f} GB free for LCM_HOME ({home})"
-    if free < _FAIL_FREE_BYTES:
+    advice = "set LCM_HOME to a folder that you may write to"
+    if not space.total:
+        # Such as /proc, where root may write, but nobody may create a file.
+        found = f"{existing} is in a file system that stores no files, so LCM_HOME ({home}) cannot"
+        yield Finding("disk", Level.FAIL, f"{found} be created", advice)
+    elif free < _FAIL_FREE_BYTES:
         yield Finding("disk", Level.FAIL, found, "free some space, or move LCM_HOME")
     elif free < _WARN_FREE_BYTES:
         yield Finding("disk", Level.WARN, found, "free some space before it is full")
     else:
         yield Finding("disk", Level.OK, found)
-    advice = "set LCM_HOME to a folder that you may write to"
     if not existing.is_dir():
         yield Finding("home", Level.FAIL, f"{existing} is not a folder", advice)
     elif not os.access(existing, os.W_OK):

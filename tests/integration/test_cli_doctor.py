@@ -122,6 +122,15 @@ def test_a_home_that_is_a_file_or_below_one_is_a_failure(tmp_path: Path) -> None
         assert f"{file} is not a folder" in lines["home"][0]["found"]
 
 
+def test_a_home_where_no_file_can_be_stored_is_to_be_set_to_another_folder(tmp_path: Path) -> None:
+    _, lines = _examine(tmp_path, LCM_HOME="/proc/nope")
+    (disk,) = lines["disk"]
+    assert (disk["state"], disk["advice"]) == (
+        "fail", "set LCM_HOME to a folder that you may write to",
+    )  # fmt: skip
+    assert "/proc is in a file system that stores no files" in disk["found"]
+
+
 @pytest.mark.parametrize(
     ("name", "value", "finding", "found", "advice"),
     [
