@@ -168,6 +168,15 @@ def test_a_missing_executor_requirement_stops_a_sync_before_it_reads(
     assert "reading" not in ended.stderr
 
 
+def test_a_missing_executor_requirement_is_found_before_the_missing_days(tmp_path: Path) -> None:
+    ended = run(
+        tmp_path, "sync", "--missing", LCM_API_URL="http://127.0.0.1:9/",
+        LCM_DATABASE_URL="postgresql://127.0.0.1:1/none", LCM_EXECUTOR="k8s",
+    )  # fmt: skip
+    assert ended.returncode == 2, ended.stderr
+    assert "LCM_EXECUTOR=k8s" in ended.stderr
+
+
 def test_missing_before_the_first_sync_requires_a_start_date(
     tmp_path: Path, warehouse: Warehouse
 ) -> None:

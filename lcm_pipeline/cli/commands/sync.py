@@ -144,14 +144,15 @@ def _sync(
 
     If no day is missing, an earlier sync may have ended before its marts, which are refreshed then.
     """
+    # Checked first: a missing setting must not be found only on a day that has something to read.
+    if settings.executor != "in_process":
+        executors.require_executor(settings)
     with programme_warehouse(settings) as warehouse:
         window = window or missing_window(warehouse, settings.start_date, last_ended)
         if window is None:
             if feeds is None:
                 _refresh_late_marts(settings, warehouse, progress)
             return None
-        # Checked first, so that missing settings fail before the log line says that reading begins.
-        executors.require_executor(settings)
         log.info("reading %s into %s", window, warehouse.location)
         require_new_months(warehouse)
         try:
