@@ -9,6 +9,7 @@ import inspect
 import signal
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -18,14 +19,16 @@ from types import FrameType, ModuleType
 from typing import Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand, TyperGroup, TyperOption
 from typer.main import get_command
 
 from lcm_pipeline.cli.commands import HELP_LINES
+from lcm_pipeline.model.texts import shorten
 
 # For gc.set_threshold: allocations before a collection, then collections of one generation before
 # one of the next older.
 _GC_THRESHOLDS = (20_000, 20, 20)
+_LONGEST_GIVEN = 80
 
 
 class LazyGroup(TyperGroup):
@@ -40,6 +43,45 @@ class LazyGroup(TyperGroup):
         name, _, rest = super().resolve_command(ctx, args)
         return name, None if name is None else load_command(name), rest
 
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            # pydantic converts the values, and its words are about Python's types.
+            if describe := getattr(error.__cause__, "errors", None):
+                error.message = _plain_words(describe()[0]) or error.message
+            raise
+
+
+class StrictCommand(TyperCommand):
+    """Refuses an option that is given twice and takes one value; Click would take the last one."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        _, _, given = self.make_parser(ctx).parse_args(args=list(args))
+        for option, count in Counter(given).items():
+            if count == 1 or not isinstance(option, TyperOption):
+                continue
+            # A flag says the same twice.
+            if not (option.multiple or option.is_flag):
+                raise typer.BadParameter("it takes one value, and several are given", ctx, option)
+        return super().parse_args(ctx, args)
+
+
+def _plain_words(item: Any) -> str | None:
+    """What a value has to be, and what was given; None where that is not known better."""
+    kind, limits = str(item["type"]), item.get("ctx", {})
+    if kind == "greater_than_equal":
+        expected = f"{limits['ge']} or more"
+    elif kind == "less_than_equal":
+        expected = f"{limits['le']} at most"
+    elif kind.startswith("int_"):
+        expected = "a whole number"
+    elif kind.startswith("float_"):
+        expected = "a number"
+    else:
+        return None
+    return f"expected {expected}; got {shorten(str(item['input']), _LONGEST_GIVEN)!r}"
+
 
 def load_command(name: str) -> Any:
     """Import commands/NAME.py and make its function NAME a command with all its options.
@@ -53,7 +95,8 @@ def load_command(name: str) -> Any:
         add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich"
     )
     function = getattr(module, name.replace("-", "_"))
-    single.command(cls=getattr(module, "COMMAND", None), help=_unwrapped_help(function))(function)
+    command_class = getattr(module, "COMMAND", StrictCommand)
+    single.command(cls=command_class, help=_unwrapped_help(function))(function)
     return get_command(single)
 
 

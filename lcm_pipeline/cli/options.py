@@ -36,6 +36,13 @@ ToOption = Annotated[
 ]
 
 
+def parse_path(text: str) -> Path:
+    """Return the path; raises BadParameter for an empty one, which would be the current folder."""
+    if not text:
+        raise typer.BadParameter("the path is empty: expected the name of a file or folder")
+    return Path(text)
+
+
 def writable_file(path: Path) -> Path:
     """Check that a file can be created in its folder, or replaced; `-` is standard output."""
     return _require_file(path, path.resolve().parent)
@@ -47,7 +54,9 @@ def creatable_file(path: Path) -> Path:
 
 
 def writable_folder(path: Path) -> Path:
-    """Check that a folder can be created or written to."""
+    """Check that a folder can be created or written to; `-` is refused, as there are many files."""
+    if str(path) == "-":
+        raise typer.BadParameter("several files cannot go to standard output: name a folder")
     _require_writable(existing_folder(path.resolve()))
     return path
 
@@ -71,6 +80,7 @@ def _require_writable(folder: Path) -> None:
 def output_option(default: str) -> Any:
     """An option for the file that a command writes. default: its name in the help."""
     return typer.Option(
+        parser=parse_path,
         callback=lambda path: path and writable_file(path),
         metavar="FILE",
         help="File to write, - for standard output.",

@@ -46,6 +46,17 @@ from tests.waiting import PATIENCE, wait_for
         (("sync", "--date", "2026-03-01"), {"lcm_tokn": "5"}, "did you mean LCM_TOKEN?"),
         (("push", "--dry-run"), {"LCM_FOLDER": "x"}, "unknown setting LCM_FOLDER"),
         (("nonsense",), {}, "No such command"),
+        (("sync", "--date", "2026-03-01", "--date", "2026-03-02"), {}, "several are given"),
+        (("report", "--week", "--week", "2026-03-02"), {}, "several are given"),
+        (("sync", "--client", str(10**20)), {}, f"expected {2**63 - 1} at most; got '1000"),
+        (("logs", "--lines", "0"), {}, "expected 1 or more; got '0'"),
+        (("logs", "--lines", "few"), {}, "expected a whole number; got 'few'"),
+        (("plan", "--rps", "fast"), {}, "expected a number; got 'fast'"),
+        (("push", "--csv", ""), {}, "the path is empty"),
+        (("export", "rfm", "--output", ""), {}, "the path is empty"),
+        (("dbt", "--output", "-"), {}, "name a folder"),
+        (("simulate", "--clients", "100001"), {}, "in memory: expected 100,000 at most"),
+        (("demo", "--clients", "1000000000"), {}, "in memory: expected 100,000 at most"),
     ],
 )
 def test_invalid_usage_exits_with_2_and_names_what_is_expected(
@@ -121,6 +132,32 @@ def test_ctrl_c_while_the_command_line_is_imported_prints_no_traceback(tmp_path:
         check=False,
     )
     assert (ended.returncode, ended.stderr) == (130, "lcm: Interrupted.\n")
+
+
+@pytest.mark.parametrize(("code", "expected"), [(130, 130), (3, 3), (0, 1)])
+def test_an_exit_code_is_kept_when_nobody_reads_the_output(
+    code: int, expected: int, tmp_path: Path
+) -> None:
+    command = (
+        "import sys\n"
+        "import lcm_pipeline.cli.main\n"
+        "module = sys.modules['lcm_pipeline.cli.main']\n"
+        f"def end():\n    print('done')\n    sys.exit({code})\n"
+        "module.app = end\n"
+        "module.main()\n"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run(
+        [sys.executable, "-c", command],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(writer)
+    assert ended.returncode == expected, ended.stderr
 
 
 @pytest.mark.parametrize("words", [("sync",), ("plan",)])

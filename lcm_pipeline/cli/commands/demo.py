@@ -20,6 +20,7 @@ from lcm_pipeline.cli.commands.simulate import (
     TodayOption,
     moscow_today,
     programme_config,
+    programme_size,
 )
 from lcm_pipeline.cli.failures import INCOMPLETE
 from lcm_pipeline.cli.output import console, print_frame
@@ -41,7 +42,10 @@ _VERIFIED = 50
 
 
 def demo(
-    clients: Annotated[int, typer.Option(min=1, help="Clients of the simulated programme.")] = 400,
+    clients: Annotated[
+        int,
+        typer.Option(min=1, callback=programme_size, help="Clients of the simulated programme."),
+    ] = 400,
     days: Annotated[int, typer.Option(min=1, max=365, help="Days to sync.")] = 14,
     today: TodayOption = None,
 ) -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from lcm_pipeline.cli.failures import INCOMPLETE, print_message
+from lcm_pipeline.cli.lazy_group import StrictCommand
 from lcm_pipeline.cli.options import DayOption, output_option, window_of
 from lcm_pipeline.cli.output import open_output
 from lcm_pipeline.model.extras import requires_extra
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _LAST = "last"
 
 
-class ReportCommand(TyperCommand):
+class ReportCommand(StrictCommand):
     """Inserts the default of --week and --month: Typer has no options with an optional value."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

@@ -17,6 +17,8 @@ DEFAULT_PORT = 8099
 _MOSCOW = ZoneInfo("Europe/Moscow")
 _FIRST_YEAR, _LAST_YEAR = 1900, 9000
 _MAX_DAYS = 36_500
+# Some 30 kB of memory each in their first two weeks: 3 GB.
+_MAX_CLIENTS = 100_000
 
 
 def _parse_programme_day(text: str) -> date:
@@ -28,6 +30,16 @@ def _parse_programme_day(text: str) -> date:
             f" {_LAST_YEAR}"
         )
     return day
+
+
+def programme_size(clients: int) -> int:
+    """Check that a programme of so many clients fits into memory; raises BadParameter."""
+    if clients > _MAX_CLIENTS:
+        raise typer.BadParameter(
+            f"the simulator holds all clients and their rows in memory: expected {_MAX_CLIENTS:,}"
+            f" at most; got {clients:,}"
+        )
+    return clients
 
 
 TodayOption = Annotated[
@@ -45,7 +57,12 @@ def simulate(
         int, typer.Option(min=0, max=65535, help="Port; 0 picks a free one.")
     ] = DEFAULT_PORT,
     clients: Annotated[
-        int, typer.Option(min=1, help="Clients that register in the first --days days.")
+        int,
+        typer.Option(
+            min=1,
+            callback=programme_size,
+            help="Clients that register in the first --days days.",
+        ),
     ] = 400,
     seed: Annotated[int, typer.Option(help="Equal seeds and options give equal programmes.")] = 1,
     days: Annotated[
