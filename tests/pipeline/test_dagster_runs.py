@@ -368,6 +368,22 @@ def test_two_failures_are_both_reported(scripted: ScriptedRuns) -> None:
     assert failed.value.__notes__ == ["also failed: no leads"]
 
 
+def test_the_log_of_a_failed_run_has_the_cause_and_one_line_of_the_steps_it_skipped(
+    scripted: ScriptedRuns,
+) -> None:
+    def fail_operations(feed: str) -> None:
+        if feed == "operations":
+            raise SyncError("no operations today")
+
+    with dagster_instance(scripted.settings) as instance, pytest.raises(SyncError):
+        scripted.run(instance, WEEK, fail_operations)
+    lines = [e.text for e in read_run_log(scripted.settings, None, logging.ERROR).entries]
+    assert any("no operations today" in line for line in lines)
+    [skipped] = [line for line in lines if "did not run" in line]
+    assert re.match(r"\d+ steps did not run, as an earlier one failed: \w+, ", skipped)
+    assert not [line for line in lines if "Not executing" in line]
+
+
 @pytest.mark.slow
 def test_a_check_that_cannot_query_fails_the_run(scripted: ScriptedRuns) -> None:
     with scripted.warehouse.connect() as session:

@@ -1,6 +1,7 @@
 """The log of a run in Dagster's storage: the messages of the sync, and where the run failed."""
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 
 import dagster as dg
 
@@ -12,6 +13,9 @@ from lcm_pipeline.warehouse.transient_errors import advice_on_connections
 
 # Dagster's messages of these do not say why.
 _WITH_CAUSE = ("STEP_FAILURE", "RESOURCE_INIT_FAILURE")
+
+# What Dagster logs of each step that it skips because an earlier one failed.
+_SKIPPED = re.compile(r"Dependencies for step (\S+) .*Not executing\.")
 
 # Whose errors have messages for the user.
 _EXPLAINED = ("lcm_pipeline.", "psycopg.")
@@ -55,7 +59,7 @@ def read_run_log(settings: Settings, run_id: str | None, level: int) -> RunLog:
             # Some events of Dagster's queue have no message.
             if int(record.level) >= level and (text := _text(record))
         ]
-        return RunLog(run.run_id, run.job_name, run.status.value.lower(), entries)
+        return RunLog(run.run_id, run.job_name, run.status.value.lower(), _fold_skipped(entries))
 
 
 def _find(instance: dg.DagsterInstance, run_id: str | None) -> dg.DagsterRun:
@@ -69,6 +73,27 @@ def _find(instance: dg.DagsterInstance, run_id: str | None) -> dg.DagsterRun:
         problem = "No run was recorded yet" if run_id is None else f"There is no run {run_id}"
         raise UsageError(f"{problem} in Dagster's storage: see lcm runs, or lcm ui")
     return runs[0]
+
+
+def _fold_skipped(entries: list[LogEntry]) -> list[LogEntry]:
+    """Make one line of those about skipped steps, which would hide the line of the failure."""
+    skipped = [
+        (number, found[1])
+        for number, entry in enumerate(entries)
+        if (found := _SKIPPED.fullmatch(entry.text))
+    ]
+    if not skipped:
+        return entries
+    names = ", ".join(name for _, name in skipped)
+    steps = "1 step" if len(skipped) == 1 else f"{len(skipped)} steps"
+    first = skipped[0][0]
+    folded = replace(entries[first], text=f"{steps} did not run, as an earlier one failed: {names}")
+    numbers = {number for number, _ in skipped}
+    return [
+        folded if number == first else entry
+        for number, entry in enumerate(entries)
+        if number == first or number not in numbers
+    ]
 
 
 def failure_text(event: dg.DagsterEvent) -> str:
