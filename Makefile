@@ -140,8 +140,9 @@ crash: $(INSTALLED) ## Kill a sync a thousand times at every commit point: proce
 push-crash: $(INSTALLED) ## Kill lcm push a thousand times: claim, send, response, commit
 	$(BIN)/python -m tests.crash.push_kills --kills $(KILLS)
 
-faults: $(INSTALLED) ## Fail each HTTP call and each SQL statement of a sync, in every way
-	$(BIN)/python -m tests.crash.faults
+EVERY ?= 4
+faults: $(INSTALLED) ## Fail the HTTP calls and SQL statements of a sync, in every way (each: EVERY=1)
+	$(BIN)/python -m tests.crash.faults --every $(EVERY) --seed $(SEED)
 
 PUBLISHES ?= 1000
 readers: $(INSTALLED) ## Read at repeatable read during a thousand publishes

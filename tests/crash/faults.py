@@ -2,7 +2,8 @@
 
 `python -m tests.crash.faults` takes each feed of a first sync and of the next day's sync, counts
 the calls and statements of a clean run, and fails each of them in turn. A run that ends with an
-error is started again. `--every K` takes only each K-th; `--kind NAME` only one kind.
+error is started again. `--every K` takes only each K-th, beginning with another one for each kind,
+so that K kinds together fail each of them; `--kind NAME` takes only one kind.
 """
 
 import argparse
@@ -30,14 +31,14 @@ _BEGINNINGS = ("first sync", "next day")
 
 
 def cases_of(
-    scene: FaultScene, feed: str, *, every: int, only: str | None, first: int = 1
+    scene: FaultScene, feed: str, *, seed: int, every: int, only: str | None
 ) -> Iterator[Case]:
-    """Yield every n with every kind, for a feed from one beginning."""
+    """Yield every n (or each `every`-th) with every kind, for a feed from one beginning."""
     calls, statements = scene.sizes[feed]
     for kinds, most in ((HTTP_KINDS, calls), (SQL_KINDS, statements)):
-        for kind in kinds:
+        for number, kind in enumerate(kinds, seed):
             if only in (None, kind):
-                yield from (Case(feed, kind, n) for n in range(first, most + 1, every))
+                yield from (Case(feed, kind, n) for n in range(1 + number % every, most + 1, every))
 
 
 def play_all(options: argparse.Namespace, beginning: str) -> list[tuple[str, Case, Verdict]]:
@@ -46,7 +47,9 @@ def play_all(options: argparse.Namespace, beginning: str) -> list[tuple[str, Cas
     with quick_folder() as folder, embedded_postgres(folder) as url:
         is_first = beginning == _BEGINNINGS[0]
         with open_fault_scene(url, folder, seed=options.seed, is_first=is_first) as scene:
-            cases = partial(cases_of, scene, every=options.every, only=options.kind)
+            cases = partial(
+                cases_of, scene, seed=options.seed, every=options.every, only=options.kind
+            )
             for feed in FEEDS:
                 for case in cases(feed):
                     played.append((beginning, case, scene.play(case)))
