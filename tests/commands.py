@@ -21,9 +21,7 @@ def environment(tmp_path: Path, **variables: str) -> dict[str, str]:
     return {**passed_on, **own, **variables}
 
 
-def run(
-    tmp_path: Path, *words: str, timeout: float = 120, **variables: str
-) -> subprocess.CompletedProcess[str]:
+def run(tmp_path: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [LCM, *words],
         env=environment(tmp_path, **variables),
@@ -31,7 +29,7 @@ def run(
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=timeout,
+        timeout=PATIENCE,
         check=False,
     )
 
@@ -91,7 +89,7 @@ def run_on_terminal(
             while part := os.read(controller, 65536):
                 shown += part
         os.close(controller)
-        stdout, stderr = running.communicate(timeout=120)
+        stdout, stderr = running.communicate(timeout=PATIENCE)
     texts = {"stdout": stdout or b"", "stderr": stderr or b"", stream: shown}
     return subprocess.CompletedProcess(
         words, running.returncode, texts["stdout"].decode(), texts["stderr"].decode()

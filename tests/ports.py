@@ -3,6 +3,8 @@
 import socket
 import urllib.request
 
+from tests.waiting import PATIENCE
+
 
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -18,7 +20,7 @@ def is_listening(port: int) -> bool:
 def responds(url: str) -> bool:
     """Whether a GET of the address succeeds."""
     try:
-        with urllib.request.urlopen(url, timeout=5) as response:
+        with urllib.request.urlopen(url, timeout=PATIENCE) as response:
             return bool(response.status == 200)
     except OSError:
         return False

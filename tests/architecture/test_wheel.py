@@ -18,11 +18,10 @@ from lcm_pipeline.superset.bundle import bundle_of
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.architecture.repository import ROOT, repository_files
 from tests.ports import free_port, responds
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE, wait_for
 
 # Long enough to install a hundred packages on a slow network and a busy machine.
 _INSTALLING_SECONDS = 900
-_STARTING_SECONDS = 240
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +54,7 @@ class CleanEnvironment:
     def lcm(self, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [self.programs / "lcm", *words], cwd=self.folder, env=self.variables,
-            capture_output=True, text=True, timeout=_STARTING_SECONDS, check=False,
+            capture_output=True, text=True, timeout=PATIENCE, check=False,
         )  # fmt: skip
 
 
@@ -152,7 +151,6 @@ def test_the_sdist_builds_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(2 * _INSTALLING_SECONDS)
 def test_a_clean_install_has_no_tools_and_runs_the_demo(clean: CleanEnvironment) -> None:
     version = clean.lcm("--version")
     assert re.fullmatch(r"lcm \d+\.\d+\.\d+\S*\n", version.stdout), version.stderr
@@ -174,7 +172,6 @@ def _demo_home(clean: CleanEnvironment) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(2 * _INSTALLING_SECONDS)
 def test_a_clean_install_names_the_extra_that_a_command_lacks(clean: CleanEnvironment) -> None:
     cases = {
         "report": "pip install 'lcm_pipeline[report]'",
@@ -186,7 +183,7 @@ def test_a_clean_install_names_the_extra_that_a_command_lacks(clean: CleanEnviro
         done = subprocess.run(
             [clean.programs / "lcm", *words.split()], cwd=clean.folder,
             env={**clean.variables, "LCM_HOME": str(home)},
-            capture_output=True, text=True, timeout=_STARTING_SECONDS, check=False,
+            capture_output=True, text=True, timeout=PATIENCE, check=False,
         )  # fmt: skip
         assert done.returncode == 2, done.stderr
         assert advice in done.stderr
@@ -198,7 +195,6 @@ def test_a_clean_install_names_the_extra_that_a_command_lacks(clean: CleanEnviro
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(2 * _INSTALLING_SECONDS)
 def test_a_clean_install_serves_the_page_and_writes_the_bundle(clean: CleanEnvironment) -> None:
     home = _demo_home(clean)
     variables = {**clean.variables, "LCM_HOME": str(home), "PYTHONUNBUFFERED": "1"}
@@ -213,7 +209,7 @@ def test_a_clean_install_serves_the_page_and_writes_the_bundle(clean: CleanEnvir
         (link,) = re.findall(r"http://\S+", output.read_text())
         assert responds(link)
         page.send_signal(signal.SIGTERM)
-        assert page.wait(_STARTING_SECONDS) == 0
+        assert page.wait(PATIENCE) == 0
     finally:
         page.kill()
         page.wait()

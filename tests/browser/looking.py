@@ -10,6 +10,7 @@ from http import HTTPStatus
 from playwright.sync_api import Browser, ConsoleMessage, Page, Response
 
 from tests.browser.serving import Served
+from tests.waiting import PATIENCE
 
 WIDTH, HEIGHT = 1440, 1000
 _DATA = "/api/v1/chart/data"
@@ -40,6 +41,7 @@ _RECORD_LABELS = """(() => {
     drawing.save = function () { (this.clips ??= []).push(this.clipped); return save.call(this); };
     drawing.restore = function () { this.clipped = this.clips?.pop(); return restore.call(this); };
     drawing.clearRect = function (...area) {
+        window.drawnAt = performance.now();
         if (area[2] >= this.canvas.clientWidth * 0.9) this.canvas.labels = [];
         return clearRect.apply(this, area);
     };
@@ -57,6 +59,8 @@ _RECORD_LABELS = """(() => {
         return fillText.call(this, text, x, y, ...rest);
     };
 })()"""
+# A chart moves to its position, and clears its canvas for each frame of that.
+_STANDS_STILL = "() => performance.now() - (window.drawnAt ?? 0) > 1500"
 _OVERPRINTED = """chart => [...chart.querySelectorAll('canvas')].flatMap(canvas => {
     const pairs = [], labels = canvas.labels ?? [];
     labels.forEach((one, index) => labels.slice(index + 1).forEach(other => {
@@ -118,6 +122,7 @@ def logged_in(browser: Browser, served: Served) -> Iterator[Page]:
     context = browser.new_context(
         base_url=served.url, viewport={"width": WIDTH, "height": HEIGHT}, locale="en-GB"
     )
+    context.set_default_timeout(PATIENCE * 1000)
     context.add_init_script(_RECORD_LABELS)
     page = context.new_page()
     page.goto("/login/")
@@ -138,13 +143,12 @@ def open_dashboard(page: Page, slug: str, width: int = WIDTH) -> DashboardView:
     page.on("console", view.record_console)
     page.set_viewport_size({"width": width, "height": HEIGHT})
     page.goto(f"/superset/dashboard/{slug}/")
-    page.wait_for_selector(_CHART, timeout=60_000)
+    page.wait_for_selector(_CHART)
     tall = page.evaluate("document.querySelector('.grid-content').scrollHeight")
     page.set_viewport_size({"width": width, "height": int(tall) + 250})
-    page.wait_for_function(_ALL_RENDERED, timeout=180_000)
+    page.wait_for_function(_ALL_RENDERED)
     page.wait_for_load_state("networkidle")
-    # Charts are still moving to their positions.
-    page.wait_for_timeout(1500)
+    page.wait_for_function(_STANDS_STILL)
     page.remove_listener("response", view.record_response)
     page.remove_listener("console", view.record_console)
     titles: dict[int, str] = {}

@@ -15,12 +15,11 @@ from pathlib import Path
 from playwright.sync_api import Browser, sync_playwright
 
 from lcm_pipeline.model.language import DEFAULT_LANGUAGE, Language
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = ROOT / ".venv-superset"
 _READY = "Superset: http://"
-_READY_SECONDS = 300
 
 
 @dataclass(frozen=True)
@@ -77,8 +76,8 @@ def serving_dashboards(
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
-            process.wait(60)
-        starting.reader.join(10)
+            process.wait(PATIENCE)
+        starting.reader.join(PATIENCE)
 
 
 class Starting:
@@ -96,12 +95,11 @@ class Starting:
         wait_for(
             lambda: words in "".join(self._lines) or self._process.poll() is not None,
             lambda: self._lines,
-            seconds=_READY_SECONDS,
         )
 
     def ready(self) -> Served:
         """Wait until it serves; raises AssertionError if it does not."""
-        self._is_ready.wait(_READY_SECONDS)
+        self._is_ready.wait(PATIENCE)
         output = "".join(self._lines)
         assert _READY in output, output
         return Served(self._process, self._url, self._home, output)

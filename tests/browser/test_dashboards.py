@@ -25,6 +25,7 @@ from tests.browser.looking import DashboardView, logged_in, open_dashboard
 from tests.browser.serving import ENVIRONMENT, Served, missing, open_browser, serving_dashboards
 from tests.browser.worlds import fill_with_a_past
 from tests.databases import address_of
+from tests.waiting import PATIENCE
 
 _CYRILLIC = re.compile("[А-Яа-яё]")
 DEFINITION = read_definition(dashboards_folder() / "definition", "en")
@@ -32,8 +33,7 @@ DEFINITION = read_definition(dashboards_folder() / "definition", "en")
 if reason := missing():
     pytest.skip(reason, allow_module_level=True)
 
-# Superset takes a minute to create its tables; meanwhile the programme is synced.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +51,7 @@ def filled(postgres: str, template: str) -> Iterator[Warehouse]:
 def served(filled: Warehouse, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     home = tmp_path_factory.mktemp("dashboards")
     with serving_dashboards(filled.url, home, "en") as starting:
+        # Superset takes a minute to create its tables; meanwhile the programme is synced.
         starting.wait_for("Preparing Superset")
         fill_with_a_past(filled, tmp_path_factory.mktemp("programme"), today=date.today())
         yield starting.ready()
@@ -152,7 +153,7 @@ def test_other_users_cannot_read_the_secrets_of_superset(served: Served) -> None
 def test_ctrl_c_ends_superset_and_the_command(served: Served) -> None:
     """Must be the last test of this file, because it stops the server."""
     served.process.send_signal(signal.SIGINT)
-    assert served.process.wait(60) == 0
+    assert served.process.wait(PATIENCE) == 0
     listening = subprocess.run(
         ["pgrep", "-f", f"--bind {urlsplit(served.url).netloc}"], capture_output=True, check=False
     )

@@ -11,6 +11,7 @@ import httpx
 
 from lcm_pipeline.simulator.configuration import SimulatorConfig
 from lcm_pipeline.simulator.server import RunningSimulator
+from tests.waiting import PATIENCE
 
 TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # shared: httpx would load one per call
 SAMPLES = Path(__file__).parent.parent / "samples"
@@ -39,7 +40,9 @@ def read_json(text: str) -> Any:
 
 
 def post(simulator: RunningSimulator, endpoint: str, **request: Any) -> httpx.Response:
-    return httpx.post(f"{simulator.url}api/client/{endpoint}", json=request, timeout=10, verify=TLS)
+    return httpx.post(
+        f"{simulator.url}api/client/{endpoint}", json=request, timeout=PATIENCE, verify=TLS
+    )
 
 
 def fetch(simulator: RunningSimulator, endpoint: str, **request: Any) -> dict[str, Any]:
@@ -53,9 +56,9 @@ def control(simulator: RunningSimulator, path: str, content: Any = None) -> Any:
     """Read from the control API, or send content to it."""
     address = simulator.control_url + path
     if content is None:
-        response = httpx.get(address, timeout=10, verify=TLS)
+        response = httpx.get(address, timeout=PATIENCE, verify=TLS)
     else:
-        response = httpx.post(address, json=content, timeout=10, verify=TLS)
+        response = httpx.post(address, json=content, timeout=PATIENCE, verify=TLS)
     assert response.status_code == 200, response.text
     return read_json(response.text)
 

@@ -108,7 +108,7 @@ class PushEpisode:
             scene.apply_at_once()
         else:
             process, pipe = _start(order)
-        messages = outcome_of(process, pipe, within=60)
+        messages = outcome_of(process, pipe)
         if blow is not None and messages[0][0] in ("struck", "killed"):
             self.struck.append(blow)
         scene.release_responses()

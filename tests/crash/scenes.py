@@ -34,7 +34,7 @@ from tests.crash.victim import Blow, Order, address_of
 from tests.integration.embedded_users import answers
 from tests.oracle import differences
 from tests.syncing import FEEDS
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE, wait_for
 
 START, STOP = date(2026, 3, 1), datetime(2026, 3, 8, 12)
 WINDOW = Window(START, date(2026, 3, 12))
@@ -204,7 +204,7 @@ def start_victim(order: Order) -> tuple[ForkServerProcess, Connection]:
 
 
 def outcome_of(
-    process: ForkServerProcess, pipe: Connection, *, within: float = 120.0
+    process: ForkServerProcess, pipe: Connection, *, within: float = PATIENCE
 ) -> list[tuple[str, Any]]:
     """Wait for a victim's end; returns its messages, at least `("killed", exit code)`."""
     process.join(within)

@@ -25,7 +25,6 @@ from tests.crash.watching import watching
 from tests.oracle import differences
 from tests.syncing import FEEDS
 
-_A_FEW_SECONDS = 4.0
 _OVERLAPPING = [
     Window(date(2026, 3, 1), date(2026, 3, 12)),
     Window(date(2026, 3, 4), date(2026, 3, 12)),
@@ -58,7 +57,8 @@ def _sync_at_once(scene: Scene, database: str, windows: list[Window]) -> None:
         outcomes = [outcome_of(*one)[-1] for one in started]
     assert [outcome for outcome in outcomes if outcome[0] != "done"] == []
     assert watcher.torn == 0
-    assert watcher.slowest < _A_FEW_SECONDS
+    # One that waited for each publish would read once between two of them.
+    assert watcher.readings > len(windows) * len(FEEDS)
     assert overlapping_versions(scene.warehouse(database)) == 0
 
 
@@ -92,4 +92,3 @@ def test_a_reader_never_sees_a_torn_day() -> None:
         outcome = publish_and_read(FaultScene(scene), database, publishes=40, readers=2, seed=1)
     assert (outcome.torn, outcome.failures) == (0, [])
     assert outcome.readings > outcome.publishes
-    assert outcome.slowest < _A_FEW_SECONDS

@@ -1,7 +1,6 @@
 """A reader with its own session that polls continuously while processes are killed."""
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,7 +17,7 @@ group by feed having not bool_or(is_complete) and max(complete_through) is null
 
 
 class Watcher:
-    """Records every state that it saw: digests of some tables, torn clients, the slowest reading.
+    """Records every state that it saw: digests of some tables, torn clients, the readings.
 
     States of a feed that has no complete day at the same moment are not recorded: a first load in
     batches shows them, and no reader would take them for complete.
@@ -29,7 +28,6 @@ class Watcher:
         self.partial: set[str] = set()
         self.torn = 0
         self.readings = 0
-        self.slowest = 0.0
         self._warehouse = warehouse
         self._tables = tables
         self._pause = pause
@@ -56,7 +54,6 @@ class Watcher:
 
     def _read_once(self, session: psycopg.Connection) -> None:
         """Read once, in a transaction at repeatable read, so that all is of one moment."""
-        began = time.monotonic()
         with session.transaction():
             session.execute("set transaction isolation level repeatable read")
             incomplete = {row[0] for row in session.execute(_INCOMPLETE_FEEDS).fetchall()}
@@ -66,7 +63,6 @@ class Watcher:
                 else:
                     self.seen[feed].add(digest(session, tables))
             self.torn += torn_clients(session)
-        self.slowest = max(self.slowest, time.monotonic() - began)
         self.readings += 1
 
 

@@ -13,6 +13,7 @@ import yaml
 from lcm_pipeline.cli.lazy_group import load_command
 from lcm_pipeline.settings import Settings
 from tests.architecture.repository import ROOT, repository_files
+from tests.waiting import PATIENCE
 
 DEPLOY = ROOT / "deploy"
 UNITS = sorted(path for path in (DEPLOY / "systemd").iterdir() if path.suffix)
@@ -127,5 +128,5 @@ def _analyze(*words: str) -> subprocess.CompletedProcess[str]:
     if program is None:
         pytest.skip("systemd-analyze is not installed")
     return subprocess.run(
-        [program, *words], capture_output=True, text=True, timeout=120, check=False
+        [program, *words], capture_output=True, text=True, timeout=PATIENCE, check=False
     )

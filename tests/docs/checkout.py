@@ -13,12 +13,11 @@ from pathlib import Path
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 from tests.docs.commands import ROOT
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE, wait_for
 
 _FILES = ("Makefile", ".env.example", "dagster.yaml", "workspace.yaml", "pyproject.toml",
           "requirements-dev.lock")  # fmt: skip
 _FOLDERS = ("docs", "dashboards")
-_SECONDS = 240
 
 
 class Checkout:
@@ -77,7 +76,7 @@ class Checkout:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=_SECONDS,
+            timeout=PATIENCE,
             check=False,
         )
         self.done[f"{command} {variables}"] = done
@@ -96,14 +95,10 @@ class Checkout:
                 stderr=subprocess.STDOUT,
             )
         try:
-            wait_for(
-                lambda: server.poll() is not None or is_serving(),
-                output.read_text,
-                seconds=_SECONDS,
-            )
+            wait_for(lambda: server.poll() is not None or is_serving(), output.read_text)
             assert server.poll() is None, output.read_text(encoding="utf-8")
             server.send_signal(signal.SIGINT)
-            return server.wait(_SECONDS)
+            return server.wait(PATIENCE)
         finally:
             with suppress(ProcessLookupError):
                 server.kill()

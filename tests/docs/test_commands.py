@@ -30,6 +30,7 @@ from lcm_pipeline.simulator.server import start_in_thread
 from tests.docs.checkout import Checkout, open_checkout
 from tests.docs.commands import PAGES, ROOT, Command, commands_of
 from tests.ports import free_port, responds
+from tests.waiting import PATIENCE
 
 _ALL = [command for page in PAGES for command in commands_of(page)]
 _COMMANDS = list({command.text: command for command in reversed(_ALL)}.values())[::-1]
@@ -244,7 +245,7 @@ def _make(_checkout: Checkout, text: str) -> None:
     """Check that the targets exist, and that the modules they call accept their options."""
     done = subprocess.run(
         ["make", "--dry-run", *shlex.split(text)[1:]],
-        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     for module, options in re.findall(r"python -m (\S+)(.*)", done.stdout):

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import psycopg
 
+from tests.waiting import PATIENCE
+
 _USER = """
 import sys
 from pathlib import Path
@@ -52,16 +54,16 @@ class User:
 
     def refusal(self) -> str:
         """What a command that got no server said."""
-        _, words = self.process.communicate("\n", timeout=60)
+        _, words = self.process.communicate("\n", timeout=PATIENCE)
         return words
 
     def leave(self) -> int:
-        self.process.communicate("\n", timeout=60)
+        self.process.communicate("\n", timeout=PATIENCE)
         return self.process.returncode
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.communicate(timeout=60)
+        self.process.communicate(timeout=PATIENCE)
 
 
 def started(home: Path) -> User:

@@ -164,7 +164,6 @@ def _hits(needles: dict[str, str], texts: dict[str, str]) -> list[tuple[str, str
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_no_secret_and_no_person_is_seen_where_it_does_not_belong(
     tmp_path: Path, source: RunningSimulator, warehouse: Warehouse
 ) -> None:

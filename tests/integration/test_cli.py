@@ -211,7 +211,7 @@ def test_status_imports_no_large_library(tmp_path: Path, warehouse: Warehouse) -
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=True,
     )
     assert done.stdout.splitlines()[-1] == "[]"
@@ -270,7 +270,7 @@ def test_ctrl_c_prints_how_to_resume_and_the_next_run_resumes(
     )
     wait_for(lambda: _requests(source) >= 20)
     stopped.send_signal(signal.SIGINT)
-    _, stderr = stopped.communicate(timeout=60)
+    _, stderr = stopped.communicate(timeout=PATIENCE)
     assert stopped.returncode == 130, stderr
     assert "run the same command again" in stderr
     assert run(tmp_path, "sync", *MARCH_OPTIONS, **variables).returncode == 0

@@ -17,6 +17,7 @@ from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.refresh import are_up_to_date
 from tests.commands import LCM, environment, run
 from tests.conftest import Programme
+from tests.waiting import PATIENCE
 
 YESTERDAY = datetime.now(ZoneInfo("Europe/Moscow")).date() - timedelta(days=1)
 
@@ -32,7 +33,7 @@ def _init(
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
 

@@ -22,6 +22,7 @@ from lcm_pipeline.cli.commands.simulate import (
 from lcm_pipeline.simulator.faults import FAULTS
 from lcm_pipeline.simulator.quirks import Quirks
 from tests.commands import LCM, environment, run
+from tests.waiting import PATIENCE
 
 _DAYS = ("--days", "4", "--clients", "15", "--start", "2026-03-01")
 
@@ -38,7 +39,7 @@ def _served(folder: Path, *words: str) -> Iterator[str]:
             yield serving.stdout.readline().strip()
         finally:
             serving.terminate()
-            serving.wait(60)
+            serving.wait(PATIENCE)
 
 
 def _truth(url: str) -> dict[str, list[dict[str, Any]]]:
@@ -93,8 +94,6 @@ def test_invalid_days_exit_with_2(tmp_path: Path, words: tuple[str, ...], expect
 
 
 @pytest.mark.slow
-# A busy machine takes minutes for the demo, a sync and a verification.
-@pytest.mark.timeout(1800)
 def test_the_demo_prints_how_to_serve_it_again_and_a_resync_changes_nothing(
     tmp_path: Path,
 ) -> None:
@@ -105,7 +104,6 @@ def test_the_demo_prints_how_to_serve_it_again_and_a_resync_changes_nothing(
             other.listen()
         demo = run(
             tmp_path, "demo", "--clients", "15", "--days", "3", "--today", "2026-03-04",
-            timeout=600,
         )  # fmt: skip
     assert demo.returncode == 0, demo.stdout + demo.stderr
     (serve,) = re.findall(r"lcm (simulate .*)", demo.stdout)
@@ -119,7 +117,7 @@ def test_the_demo_prints_how_to_serve_it_again_and_a_resync_changes_nothing(
         assert url == variables["LCM_API_URL"]
         synced = run(
             tmp_path, "sync", "--from", "2026-03-01", "--to", "2026-03-03",
-            "--log-format", "json", timeout=600, **variables,
+            "--log-format", "json", **variables,
         )  # fmt: skip
         assert synced.returncode == 0, synced.stderr
         reports = json.loads(synced.stdout)["reports"]
@@ -128,5 +126,5 @@ def test_the_demo_prints_how_to_serve_it_again_and_a_resync_changes_nothing(
         }  # fmt: skip
         assert all(one["requests"] > 0 for one in reports)
         assert [(one["rows_written"], one["rows_deleted"]) for one in reports] == [(0, 0)] * 4
-        verified = run(tmp_path, "verify", "--all", timeout=600, **variables)
+        verified = run(tmp_path, "verify", "--all", **variables)
         assert verified.returncode == 0, verified.stdout + verified.stderr

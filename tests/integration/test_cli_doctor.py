@@ -23,7 +23,7 @@ from tests.commands import LCM, environment, run, run_on_terminal
 from tests.conftest import Programme
 from tests.integration.postgres_users import tenant
 from tests.ports import free_port
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE, wait_for
 
 
 @pytest.fixture
@@ -245,7 +245,7 @@ def test_metrics_are_open_metrics_on_stdout_in_a_file_and_on_a_port(
         assert "--port" in taken.stderr
     finally:
         serving.terminate()
-        assert serving.wait(60) == 0
+        assert serving.wait(PATIENCE) == 0
 
 
 def _values(text: str) -> dict[str, float]:
@@ -260,7 +260,7 @@ def _scrape(url: str, serving: subprocess.Popen[bytes]) -> str:
     def read() -> str:
         assert serving.poll() is None, "the metrics are not served"
         try:
-            with urllib.request.urlopen(url, timeout=60) as response:
+            with urllib.request.urlopen(url, timeout=PATIENCE) as response:
                 return str(response.read().decode())
         except OSError:
             return ""

@@ -18,7 +18,7 @@ from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.commands import LCM, environment, run, run_on_terminal
 from tests.outbox import ask_for, outbox, profile, statuses
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE, wait_for
 
 NAME, EMAIL, PHONE = "Евлампия", "evl@example.org", 9031112233
 
@@ -352,7 +352,7 @@ def test_a_terminal_that_is_lost_interrupts_the_push(
     wait_for(lambda: source.world.profiles.updates)
     # As when ssh is cut off: SIGHUP comes, and nothing can be written any more.
     os.close(terminal)
-    pushing.wait(timeout=60)
+    pushing.wait(timeout=PATIENCE)
     assert outbox(warehouse, "pushes")[0]["status"] == "interrupted"
 
 
@@ -385,7 +385,7 @@ def test_an_interrupt_keeps_what_was_sent_and_the_next_push_continues(
     )
     wait_for(lambda: source.world.profiles.updates)
     os.kill(stopped.pid, sent)
-    _, stderr = stopped.communicate(timeout=60)
+    _, stderr = stopped.communicate(timeout=PATIENCE)
     assert stopped.returncode == 130, stderr
     assert "run the same command again" in stderr
     assert outbox(warehouse, "pushes")[0]["status"] == "interrupted"

@@ -15,6 +15,7 @@ from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 from lcm_pipeline.warehouse.migrations import migrate
 from tests.commands import LCM, environment, run
+from tests.waiting import PATIENCE
 
 _POINT_VALUE = "select point_value from mart.parameters"
 
@@ -60,7 +61,7 @@ def test_statements_are_also_read_from_stdin(
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=PATIENCE,
             check=False,
         )
         assert done.returncode == 0, done.stderr
@@ -127,7 +128,7 @@ def test_only_the_bi_login_can_connect_to_the_embedded_marts(tmp_path: Path) -> 
         assert taken.returncode == 2
         assert "--port" in taken.stderr
         serving.send_signal(signal.SIGTERM)
-        _, stderr = serving.communicate(timeout=120)
+        _, stderr = serving.communicate(timeout=PATIENCE)
         assert serving.returncode == 0, stderr
     password_file = tmp_path / "home" / "serve" / "lcm_bi_reader"
     assert password_file.stat().st_mode & 0o077 == 0
@@ -138,7 +139,7 @@ def test_only_the_bi_login_can_connect_to_the_embedded_marts(tmp_path: Path) -> 
         with psycopg.connect(kept.stdout.readline().strip()) as session:
             session.execute("select * from core.clients")
         kept.send_signal(signal.SIGTERM)
-        _, stderr = kept.communicate(timeout=120)
+        _, stderr = kept.communicate(timeout=PATIENCE)
         assert kept.returncode == 0, stderr
     failed = run(tmp_path, "sql", "--keep", "-c", "select no_such_column")
     assert failed.returncode == 1

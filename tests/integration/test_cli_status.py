@@ -30,6 +30,7 @@ from tests.commands import run
 from tests.conftest import MakeSettings, Programme
 from tests.integration.postgres_users import Tenant, address, tenant
 from tests.syncing import MARCH_OPTIONS, sync_everything
+from tests.waiting import PATIENCE
 
 
 def _status(tmp_path: Path, *words: str, **variables: str) -> tuple[int, dict[str, Any]]:
@@ -333,7 +334,7 @@ def _standby(home: Path) -> Iterator[str]:
         yield url
     finally:
         server.terminate()
-        server.wait(60)
+        server.wait(PATIENCE)
 
 
 @pytest.mark.slow

@@ -3,7 +3,6 @@
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -125,12 +124,11 @@ def test_a_database_in_another_encoding_is_refused(embedded: Settings) -> None:
     ],
 )
 def test_an_unsuitable_server_is_refused_at_once(response: bytes, words: str) -> None:
-    with scripted_postgres([response]) as port:
-        began = time.monotonic()
+    # A second attempt would succeed.
+    with scripted_postgres([response, greeting()]) as port:
         message = _refusal(_settings_for_port(port))
     assert f"127.0.0.1:{port}/loyalty" in message
     assert words in message
-    assert time.monotonic() - began < 4
 
 
 @pytest.mark.parametrize(
@@ -223,13 +221,14 @@ def _offer_tls(listener: socket.socket) -> None:
             tls.wrap_socket(client, server_side=True)
 
 
-def test_an_unreachable_address_is_reported_within_seconds() -> None:
+def test_an_unreachable_address_is_not_awaited_like_a_server_that_starts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connection, "_START_UP_SECONDS", 3600)
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        began = time.monotonic()
         message = _refusal(_settings_for_port(unused.getsockname()[1]))
     assert "refused" in message
-    assert time.monotonic() - began < 30
 
 
 @pytest.mark.parametrize("password", [f"{SECRET}@x", f"{SECRET}/x", f"{SECRET}%zz"])

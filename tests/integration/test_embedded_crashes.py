@@ -20,7 +20,7 @@ from tests.integration.embedded_users import (
     started,
     supervisor_pids,
 )
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_a_killed_postmaster_is_started_again_for_its_users(home: Path, user: Us
 def test_no_server_outlives_all_who_watch_it(home: Path, user: User) -> None:
     with psycopg.connect(user.url):
         kill_processes([user.process.pid, *supervisor_pids(home), *guard_pids(home)])
-        user.process.communicate(timeout=5)
+        user.process.communicate(timeout=PATIENCE)
     wait_for(lambda: not server_processes(home))
 
 
@@ -95,7 +95,7 @@ def test_the_next_command_recovers_when_all_are_killed_at_once(home: Path, user:
             session.execute("create table if not exists rounds (number integer)")
             session.execute("insert into rounds values (%s)", [round_number])
             kill_processes([user.process.pid, *server_processes(home)])
-        user.process.communicate(timeout=5)
+        user.process.communicate(timeout=PATIENCE)
         user.process = User(home).process
         with psycopg.connect(user.await_url()) as session:
             found = session.execute("select count(*) from rounds").fetchone()

@@ -18,7 +18,7 @@ from tests.integration.embedded_users import (
     server_processes,
     started,
 )
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE, wait_for
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_commands_at_once_share_one_server_until_the_last_leaves(home: Path) -> 
 def test_a_command_that_leaves_first_does_not_wait_for_the_others(home: Path) -> None:
     stays = started(home)
     leaves = started(home)
-    leaves.process.communicate("\n", timeout=5)
+    leaves.process.communicate("\n", timeout=PATIENCE)
     assert stays.leave() == 0
 
 

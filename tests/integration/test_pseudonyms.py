@@ -39,7 +39,7 @@ from tests.databases import backend_of, cut, dump, fetch_value
 from tests.ledger import claim_clients
 from tests.outbox import ask_for, statuses, write_back
 from tests.syncing import FEEDS, MARCH, MARCH_OPTIONS, sync_everything
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE, wait_for
 
 KEY, NEXT_KEY = "a key of sixteen bytes or more", "another key as long as that one"
 
@@ -250,7 +250,7 @@ def test_a_second_rewrite_waits_for_the_first_and_says_for_whom(
 
     def rewrite_slowly(*values: object) -> None:
         has_begun.set()
-        assert may_end.wait(60)
+        assert may_end.wait(PATIENCE)
         rewrite(*values)  # type: ignore[arg-type]
 
     monkeypatch.setattr(pseudonymizing, "_rewrite_clients", rewrite_slowly)
@@ -265,7 +265,7 @@ def test_a_second_rewrite_waits_for_the_first_and_says_for_whom(
     ]
     with ThreadPoolExecutor(3) as pool:
         first = pool.submit(use_keys, warehouse, settings)
-        assert has_begun.wait(60)
+        assert has_begun.wait(PATIENCE)
         waiting = [pool.submit(work) for work in second]
         wait_for(lambda: caplog.text.count("application lcm pseudonymize") == 2)
         may_end.set()
@@ -369,32 +369,29 @@ def test_a_push_sends_the_phone_that_was_asked_for(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_the_commands_refuse_a_wrong_key_with_2_and_never_show_it(
     tmp_path: Path, programme: Programme, warehouse: Warehouse
 ) -> None:
     source = programme(clients=4)
     variables = {"LCM_API_URL": source.url, "LCM_DATABASE_URL": warehouse.url}
-    unset = run(tmp_path, "pseudonymize", **variables, timeout=400)
+    unset = run(tmp_path, "pseudonymize", **variables)
     assert (unset.returncode, "LCM_PSEUDONYM_KEY" in unset.stderr) == (2, True)
     keys = {"LCM_PSEUDONYM_KEY": KEY}
-    assert run(tmp_path, "sync", *MARCH_OPTIONS, **variables, **keys, timeout=400).returncode == 0
+    assert run(tmp_path, "sync", *MARCH_OPTIONS, **variables, **keys).returncode == 0
     assert found(warehouse, source) == []
-    wrong = run(
-        tmp_path, "sync", *MARCH_OPTIONS, **variables, timeout=400, LCM_PSEUDONYM_KEY=NEXT_KEY
-    )
+    wrong = run(tmp_path, "sync", *MARCH_OPTIONS, **variables, LCM_PSEUDONYM_KEY=NEXT_KEY)
     assert (wrong.returncode, "Traceback" in wrong.stderr) == (2, False)
     assert "LCM_PSEUDONYM_OLD_KEYS" in wrong.stderr
     for command in (("verify",), ("forget", "1001", "--yes")):
-        refused = run(tmp_path, *command, **variables, timeout=400, LCM_PSEUDONYM_KEY=NEXT_KEY)
+        refused = run(tmp_path, *command, **variables, LCM_PSEUDONYM_KEY=NEXT_KEY)
         assert (refused.returncode, "LCM_PSEUDONYM_OLD_KEYS" in refused.stderr) == (2, True)
-    missing = run(tmp_path, "sync", *MARCH_OPTIONS, **variables, timeout=400)
+    missing = run(tmp_path, "sync", *MARCH_OPTIONS, **variables)
     assert (missing.returncode, "LCM_PSEUDONYM_KEY" in missing.stderr) == (2, True)
-    looked = run(tmp_path, "doctor", **variables, timeout=400, LCM_PSEUDONYM_KEY=NEXT_KEY)
+    looked = run(tmp_path, "doctor", **variables, LCM_PSEUDONYM_KEY=NEXT_KEY)
     assert "LCM_PSEUDONYM_KEY is not the key" in looked.stdout
     chain = {"LCM_PSEUDONYM_KEY": NEXT_KEY, "LCM_PSEUDONYM_OLD_KEYS": KEY}
-    changed = run(tmp_path, "pseudonymize", **variables, **chain, timeout=400)
+    changed = run(tmp_path, "pseudonymize", **variables, **chain)
     assert (changed.returncode, "with 1 key" in changed.stdout) == (0, True), changed.stderr
-    looked = run(tmp_path, "doctor", **variables, **chain, timeout=400)
+    looked = run(tmp_path, "doctor", **variables, **chain)
     assert "is that of the warehouse, after 1 older" in looked.stdout
     assert KEY not in "".join(one.stdout + one.stderr for one in (unset, wrong, missing, changed))

@@ -36,7 +36,6 @@ def _measure(
     ended = run(
         tmp_path,
         "sync", "--from", first, "--to", str(_WORLD.last),
-        timeout=900,
         LCM_API_URL=server.url,
         LCM_DATABASE_URL=warehouse.url,
         LCM_START_DATE=str(_WORLD.first),

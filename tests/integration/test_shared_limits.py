@@ -27,7 +27,7 @@ from lcm_pipeline.warehouse.request_limits import (
 )
 from tests.conftest import MakeSettings, Programme
 from tests.syncing import MARCH
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE, wait_for
 
 _RPS, _IN_FLIGHT, _SOME = 60, 7, 20
 _ROOT = Path(__file__).resolve().parents[2]
@@ -86,7 +86,7 @@ def test_four_processes_share_the_limits_even_if_one_is_killed(
         readers[0].kill()
         await_requests(tmp_path, names[1:], since=time.monotonic())
         (tmp_path / "stop").touch()
-        assert [reader.wait(120) for reader in readers[1:]] == [0, 0, 0]
+        assert [reader.wait(PATIENCE) for reader in readers[1:]] == [0, 0, 0]
     finally:
         for reader in readers:
             reader.kill()
@@ -110,7 +110,7 @@ def test_slots_of_a_session_that_ends_are_free_at_once(warehouse: Warehouse) -> 
         assert share_slots(one, 4, priority=1, wanted=4, in_flight=1) == 0
         assert share_slots(two, 4, priority=0, wanted=4, in_flight=0) == 3
         one.close()
-        wait_for(lambda: share_slots(two, 4, priority=0, wanted=4, in_flight=3) == 4, seconds=30)
+        wait_for(lambda: share_slots(two, 4, priority=0, wanted=4, in_flight=3) == 4)
 
 
 def test_slots_of_a_process_that_is_stopped_are_free_after_a_minute(warehouse: Warehouse) -> None:

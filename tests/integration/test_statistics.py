@@ -12,6 +12,7 @@ from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.conftest import MakeSettings, Programme
 from tests.syncing import MARCH
+from tests.waiting import PATIENCE
 
 FIRST_DAYS = Window(date(2026, 3, 1), date(2026, 3, 8))
 
@@ -50,7 +51,7 @@ def test_a_publish_does_not_wait_for_a_vacuum_of_its_tables(
         vacuum.execute("lock table core.operations_202603 in share update exclusive mode")
         publish = pool.submit(SyncEngine(settings, warehouse).sync, OPERATIONS, MARCH)
         try:
-            publish.result(timeout=200)
+            publish.result(timeout=PATIENCE)
         finally:
             vacuum.rollback()
     after = _analyzed_and_stored_rows(warehouse)

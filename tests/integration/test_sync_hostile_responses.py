@@ -48,6 +48,7 @@ from tests.scripted_api import (
 )
 from tests.scripted_api import person as a_person
 from tests.syncing import FEEDS
+from tests.waiting import PATIENCE
 
 DAYS = Window(date(2026, 3, 1), date(2026, 3, 3))
 CLIENTS = range(1001, 1013)
@@ -122,7 +123,7 @@ def run_lcm(api: ScriptedApi, warehouse: Warehouse, folder: Path, *words: str) -
     given = {**variables, "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
     return subprocess.run(
         [LCM, *words, "--from", "2026-03-01", "--to", "2026-03-03"],
-        env=given, cwd=folder, capture_output=True, text=True, timeout=300, check=False,
+        env=given, cwd=folder, capture_output=True, text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
 
 

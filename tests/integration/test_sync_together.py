@@ -130,16 +130,14 @@ def test_closing_interrupts_and_the_next_sync_resumes(
     async def stall(name: str) -> None:
         counts[name] += 1
         if counts[OPERATIONS.endpoint.name] > 20:
-            await asyncio.sleep(60)
+            await asyncio.sleep(3600)
 
     settings = make_settings(programme(), warehouse)
     together = SyncEngine(settings, warehouse, open_api=api_awaiting(stall)).begin_concurrent(
         TOGETHER, MARCH
     )
     wait_for(lambda: counts[OPERATIONS.endpoint.name] > 20)
-    began = time.monotonic()
     together.close()
-    assert time.monotonic() - began < 50
     for feed in TOGETHER:
         with pytest.raises(asyncio.CancelledError):
             together.report(feed)
@@ -191,7 +189,7 @@ def test_feeds_that_share_slots_never_exceed_them() -> None:
 
 def test_a_cancelled_caller_leaves_no_running_statement(warehouse: Warehouse) -> None:
     def sleep(session: psycopg.Connection[Any]) -> None:
-        session.execute("select pg_sleep(60)")
+        session.execute("select pg_sleep(3600)")
 
     async def main() -> None:
         with ReconnectingSession(warehouse, "lcm sleeper") as reconnecting:
@@ -203,9 +201,7 @@ def test_a_cancelled_caller_leaves_no_running_statement(warehouse: Warehouse) ->
             with suppress(asyncio.CancelledError):
                 await task
 
-    began = time.monotonic()
     asyncio.run(main())
-    assert time.monotonic() - began < 50
     with warehouse.connect() as session:
         left = session.execute(
             "select count(*) from pg_stat_activity"

@@ -117,7 +117,6 @@ def _analytics(by_hand: Synced) -> Iterator[None]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not DBT.exists(), reason="dbt is not there: make dbt")
-@pytest.mark.timeout(600)
 @pytest.mark.usefixtures("_analytics")
 def test_dbt_builds_the_example_and_tests_its_sources(by_hand: Synced, tmp_path: Path) -> None:
     with by_hand.warehouse.connect() as session:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.ports import free_port, is_listening
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE, wait_for
 
 # Not the wrapper that packages put on the PATH, which changes the user and the folder.
 _PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
@@ -54,7 +54,7 @@ def rabbitmq_broker() -> Iterator[str]:
         finally:
             process.terminate()
             try:
-                process.wait(30)
+                process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

@@ -144,7 +144,6 @@ def _workers_by_step(instance: dg.DagsterInstance, run_id: str) -> dict[str, lis
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1_200)
 def test_the_steps_and_clients_of_a_killed_worker_are_taken_over(
     source: RunningSimulator,
     warehouse: Warehouse,
@@ -159,7 +158,7 @@ def test_the_steps_and_clients_of_a_killed_worker_are_taken_over(
             ({"LCM_DAGSTER_DATABASE_URL": ""}, "has another Dagster storage"),
             ({"LCM_API_URL": "http://127.0.0.1:9/north"}, "not http://127.0.0.1:9/north"),
         ):
-            refused = run(tmp_path, *_SYNC, timeout=PATIENCE, **{**shared_settings, **other})
+            refused = run(tmp_path, *_SYNC, **{**shared_settings, **other})
             assert refused.returncode == 2, refused.stderr
             assert difference in refused.stderr
         _assert_doctor_names(tmp_path, shared_settings)
@@ -181,7 +180,6 @@ def test_the_steps_and_clients_of_a_killed_worker_are_taken_over(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1_200)
 def test_ctrl_c_in_the_terminal_of_a_worker_lets_its_steps_end(
     source: RunningSimulator,
     warehouse: Warehouse,
@@ -204,7 +202,6 @@ def test_ctrl_c_in_the_terminal_of_a_worker_lets_its_steps_end(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1_200)
 @pytest.mark.parametrize("broker", [pytest.param("redis", marks=needs_redis)], indirect=True)
 def test_workers_whose_clocks_differ_do_not_run_the_steps_of_each_other_again(
     source: RunningSimulator, warehouse: Warehouse, shared_settings: dict[str, str], tmp_path: Path
@@ -228,7 +225,7 @@ def test_workers_whose_clocks_differ_do_not_run_the_steps_of_each_other_again(
         # Steps longer than the interval at which lost messages are looked for.
         desk = source.service.desk
         desk.quirks = type(desk.quirks)(latency_ms=600)
-        ended = run(tmp_path, *_SYNC, timeout=PATIENCE, **shared_settings)
+        ended = run(tmp_path, *_SYNC, **shared_settings)
     assert ended.returncode == 0, ended.stderr
     assert_exact(source, warehouse, last=MARCH.last)
     settings = load_settings(home=tmp_path / "home", dagster_database_url=warehouse.url)
@@ -240,7 +237,6 @@ def test_workers_whose_clocks_differ_do_not_run_the_steps_of_each_other_again(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1_200)
 @pytest.mark.parametrize("broker", [pytest.param("redis", marks=needs_redis)], indirect=True)
 def test_a_redis_that_comes_back_without_its_queue_ends_the_command_and_no_worker(
     source: RunningSimulator,
@@ -266,7 +262,7 @@ def test_a_redis_that_comes_back_without_its_queue_ends_the_command_and_no_worke
         assert "when it runs, sync the same days again" in said
         assert "run the same command again to go on" in said
         assert "Traceback" not in said
-        again = run(tmp_path, *_SYNC, timeout=PATIENCE, **shared_settings)
+        again = run(tmp_path, *_SYNC, **shared_settings)
         assert again.returncode == 0, again.stderr
         for worker, name in zip(workers, ("one", "two"), strict=True):
             assert worker.poll() is None
@@ -292,7 +288,7 @@ def _assert_doctor_names(tmp_path: Path, variables: dict[str, str]) -> None:
 def _doctor(tmp_path: Path, variables: dict[str, str]) -> dict[str, tuple[str, str, str]]:
     # Without the service, because its requests are counted.
     without = {**variables, "LCM_API_URL": ""}
-    ended = run(tmp_path, "doctor", "--json", timeout=PATIENCE, **without)
+    ended = run(tmp_path, "doctor", "--json", **without)
     findings = json.loads(ended.stdout)["findings"]
     return {one["name"]: (one["state"], one["found"], one["advice"]) for one in findings}
 
@@ -369,7 +365,6 @@ def test_a_rabbitmq_that_refuses_us_is_reported(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1_200)
 def test_a_stopped_or_killed_command_is_resumed_when_called_again(
     source: RunningSimulator,
     warehouse: Warehouse,
@@ -386,7 +381,7 @@ def test_a_stopped_or_killed_command_is_resumed_when_called_again(
         with started(tmp_path, "killed.log", *_SYNC, **shared_settings) as command:
             wait_for(lambda: _is_half_done(source, more=30))
             os.killpg(command.pid, signal.SIGKILL)
-        again = run(tmp_path, *_SYNC, timeout=PATIENCE, **shared_settings)
+        again = run(tmp_path, *_SYNC, **shared_settings)
         assert again.returncode == 0, again.stderr
     assert_exact(source, warehouse, last=MARCH.last)
     # At most once per slot: no reader was lost with the killed command.
@@ -398,7 +393,6 @@ def test_a_stopped_or_killed_command_is_resumed_when_called_again(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1_200)
 def test_a_command_without_workers_can_be_stopped_and_leaves_no_steps(
     source: RunningSimulator, warehouse: Warehouse, shared_settings: dict[str, str], tmp_path: Path
 ) -> None:
@@ -453,7 +447,6 @@ def _queued_steps(settings: Settings) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1_200)
 def test_two_programmes_on_one_broker_do_not_meet(
     programme: Programme, postgres: str, template: str, broker: str, tmp_path: Path
 ) -> None:
@@ -539,7 +532,7 @@ def test_the_error_for_a_missing_extra_names_it(
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
     assert ended.returncode == 2, ended.stderr

@@ -47,6 +47,7 @@ from tests.pipeline.dagster_runs import (
     days,
     materialized,
 )
+from tests.waiting import PATIENCE
 
 WEEK = days("2026-03-03", "2026-03-09")
 TOKEN = 987123654
@@ -470,7 +471,7 @@ def test_concurrent_commands_share_a_home_that_does_not_exist_yet(
     ]
     running = [sync_elsewhere(scripted, *week) for week in weeks]
     for process in running:
-        _, errors = process.communicate(timeout=240)
+        _, errors = process.communicate(timeout=PATIENCE)
         assert (process.returncode, errors) == (0, "")
     with dagster_instance(scripted.settings) as instance:
         assert len(instance.get_runs()) == 3

@@ -15,7 +15,7 @@ from lcm_pipeline.warehouse.connection import Warehouse
 from tests.commands import running
 from tests.pipeline.ui_output import await_link, output_of
 from tests.ports import free_port
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE, wait_for
 
 _LAUNCH = """mutation { launchPipelineExecution(executionParams: {
   selector: {repositoryName: "__repository__", pipelineName: "sync_clients_only",
@@ -72,7 +72,7 @@ def test_a_web_server_terminates_a_run_that_the_daemon_of_another_home_launched(
                 json.dumps({"query": query}).encode(),
                 {"content-type": "application/json", "Authorization": f"Bearer {token}"},
             )
-            with urllib.request.urlopen(request, timeout=120) as response:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as response:
                 return json.load(response)["data"]
 
         def status() -> str:

@@ -27,7 +27,7 @@ from lcm_pipeline.settings import load_settings
 from tests.commands import run, running
 from tests.pipeline.ui_output import await_link, output_of, printed_link
 from tests.ports import free_port
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE, wait_for
 
 LAUNCH = """mutation { launchPipelineExecution(executionParams: {
   selector: {repositoryName: "__repository__",
@@ -75,7 +75,7 @@ class Served:
             named.setdefault("content-type", "application/json")
         request = urllib.request.Request(self.page + path, data, named)
         try:
-            with urllib.request.urlopen(request, timeout=120) as response:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as response:
                 return response.status, response.read().decode()
         except urllib.error.HTTPError as refused:
             return refused.code, refused.read().decode()
@@ -151,6 +151,7 @@ def test_another_website_cannot_start_a_run_and_the_owner_can(served: Served) ->
         browser = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         # This browser has the token, as the owner's does.
         context = browser.new_context()
+        context.set_default_timeout(PATIENCE * 1000)
         page = context.new_page()
         page.goto(served.link)
         assert "token" not in page.url
@@ -162,7 +163,7 @@ def test_another_website_cannot_start_a_run_and_the_owner_can(served: Served) ->
         page.close()
         refused.clear()
         stranger.goto(evil)
-        stranger.wait_for_function("document.title == 'done'", timeout=120_000)
+        stranger.wait_for_function("document.title == 'done'")
         assert refused
         assert set(refused) == {403}
         assert served.runs() == 0
@@ -253,7 +254,7 @@ def test_the_daemon_can_run_without_the_web_server(tmp_path: Path) -> None:
         second = run(tmp_path, "ui", "--only", "daemon")
         assert (second.returncode, "serves" in second.stderr) == (2, True)
         daemon.send_signal(signal.SIGTERM)
-        assert daemon.wait(120) == 0, output_of(tmp_path)
+        assert daemon.wait(PATIENCE) == 0, output_of(tmp_path)
 
 
 @pytest.mark.slow
@@ -266,7 +267,7 @@ def test_ctrl_c_while_the_programs_start_prints_no_traceback(tmp_path: Path) -> 
         )
         # As a terminal does: to all processes of the group.
         os.killpg(stopped.pid, signal.SIGINT)
-        assert stopped.wait(120) == 0
+        assert stopped.wait(PATIENCE) == 0
     lines = output_of(tmp_path).splitlines()
     assert lines[0].startswith("lcm: starting")
     assert lines[1:] == ["Stopping Dagster"]
@@ -393,5 +394,5 @@ def test_lcm_ui_fails_when_its_daemon_dies(served: Served) -> None:
     )  # fmt: skip
     [daemon] = [line.split()[0] for line in found.stdout.splitlines() if "dagster._daemon" in line]
     subprocess.run(["kill", "-9", daemon], check=True)
-    assert served.process.wait(120) == 1
+    assert served.process.wait(PATIENCE) == 1
     assert "Dagster's daemon ended by itself" in output_of(served.folder)

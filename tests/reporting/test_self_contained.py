@@ -10,6 +10,7 @@ import pytest
 
 from tests.marts.worlds import Synced
 from tests.reporting.reading_pages import Page
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 _LOADING = ("src", "href", "srcset", "data", "poster", "action", "background", "xlink:href")
@@ -90,7 +91,7 @@ def test_a_browser_without_a_network_shows_the_page_without_errors(
             "--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={tmp_path / 'profile'}",
             "--window-size=1040,1200", f"--screenshot={picture}", file.as_uri(),
         ],
-        capture_output=True, text=True, timeout=120, check=False,
+        capture_output=True, text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert shown.returncode == 0, shown.stderr
     assert picture.stat().st_size > 20_000

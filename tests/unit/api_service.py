@@ -15,6 +15,7 @@ from typing import Any
 from lcm_pipeline.api.client import LoyaltyApi
 from lcm_pipeline.api.retries import Clock, RetryPolicy
 from lcm_pipeline.settings import Settings
+from tests.waiting import PATIENCE
 
 EMPTY_HISTORY = {"Client": 7, "Rows": 0, "Operations": [], "ErrorCode": 0, "Message": None}
 
@@ -159,12 +160,12 @@ def running_in_thread(service: Service, tls: ssl.SSLContext | None = None) -> It
 
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), daemon=True)
     thread.start()
-    assert started.wait(30)
+    assert started.wait(PATIENCE)
     try:
         yield service.port
     finally:
         loop.call_soon_threadsafe(stopped.set)
-        thread.join(30)
+        thread.join(PATIENCE)
         loop.close()
 
 

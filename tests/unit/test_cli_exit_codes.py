@@ -19,6 +19,7 @@ from lcm_pipeline.cli.failures import exit_code_of, explained_identity, message_
 from lcm_pipeline.model.errors import PartialSuccessError, UsageError, UserError
 from lcm_pipeline.settings import SettingsError
 from tests.commands import LCM, run
+from tests.waiting import PATIENCE
 
 
 def test_a_user_error_has_its_exit_code_whatever_the_name_of_its_class() -> None:
@@ -260,7 +261,7 @@ def test_a_port_of_the_simulator_that_is_in_use_ends_with_2(tmp_path: Path) -> N
         command = [LCM, "simulate", "--clients", "1"]
         ended = subprocess.run(
             [*command, "--days", "1", "--port", port],
-            cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+            cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE, check=False,
         )  # fmt: skip
     assert ended.returncode == 2, ended.stderr
     assert ended.stderr.startswith(f"lcm: port {port} of 127.0.0.1 cannot be used")
@@ -325,7 +326,7 @@ def test_wrong_options_of_the_simulator_end_with_2_and_the_reason(
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
     assert ended.returncode == 2, ended.stderr

@@ -14,6 +14,7 @@ import pytest
 from lcm_pipeline.cli import commands
 from lcm_pipeline.cli.commands import HELP_LINES
 from lcm_pipeline.cli.lazy_group import large_imports, lazy_import, load_command
+from tests.waiting import PATIENCE
 
 _LARGE = ("dagster", "pandas", "sqlalchemy", "psycopg", "httpx", "lxml")
 _PROBE = """
@@ -120,7 +121,7 @@ def _run(*words: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-c", _PROBE, *words],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
 

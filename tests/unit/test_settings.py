@@ -8,6 +8,7 @@ import pytest
 
 from lcm_pipeline.cli.commands.init import _write
 from lcm_pipeline.settings import Settings, SettingsError, load_settings
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture(autouse=True)
@@ -269,7 +270,7 @@ def test_an_env_file_that_is_a_pipe_is_read_once(env_file: Path) -> None:
     writer = threading.Thread(target=env_file.write_text, args=("LCM_OPERATOR=5\n",), daemon=True)
     writer.start()
     assert load_settings().operator == 5
-    writer.join(timeout=30)
+    writer.join(PATIENCE)
     assert not writer.is_alive()
 
 

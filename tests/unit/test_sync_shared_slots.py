@@ -11,6 +11,7 @@ import pytest
 
 from lcm_pipeline.sync import shared_slots
 from lcm_pipeline.sync.shared_slots import SharedSlots
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +44,7 @@ def test_no_request_begins_while_the_warehouse_is_unreachable() -> None:
     is_reachable.set()
 
     def share(wanted: int, in_flight: int) -> int:
-        assert is_reachable.wait(60)
+        assert is_reachable.wait(PATIENCE)
         return min(wanted, 2)
 
     async def main() -> None:
