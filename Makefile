@@ -133,12 +133,14 @@ HISTORIES ?= 1000000
 soak: $(INSTALLED) ## Read a million random histories while they change
 	$(BIN)/python -m tests.paging.histories --histories $(HISTORIES)
 
+# Of all random draws but those of `make soak`, whose histories are numbered.
+SEED ?= 1
 KILLS ?= 1000
 crash: $(INSTALLED) ## Kill a sync a thousand times at every commit point: process, backend or server
-	$(BIN)/python -m tests.crash.kills --kills $(KILLS)
+	$(BIN)/python -m tests.crash.kills --kills $(KILLS) --seed $(SEED)
 
 push-crash: $(INSTALLED) ## Kill lcm push a thousand times: claim, send, response, commit
-	$(BIN)/python -m tests.crash.push_kills --kills $(KILLS)
+	$(BIN)/python -m tests.crash.push_kills --kills $(KILLS) --seed $(SEED)
 
 EVERY ?= 4
 faults: $(INSTALLED) ## Fail the HTTP calls and SQL statements of a sync, in every way (each: EVERY=1)
@@ -146,13 +148,12 @@ faults: $(INSTALLED) ## Fail the HTTP calls and SQL statements of a sync, in eve
 
 PUBLISHES ?= 1000
 readers: $(INSTALLED) ## Read at repeatable read during a thousand publishes
-	$(BIN)/python -m tests.crash.readers --publishes $(PUBLISHES)
+	$(BIN)/python -m tests.crash.readers --publishes $(PUBLISHES) --seed $(SEED)
 
 verify-million: $(INSTALLED) ## Change one of a million rows, find it with `lcm verify`, repair it
 	$(BIN)/python -m tests.verification.million
 
 MUTANTS ?= 100000
-SEED ?= 1
 REPLAY ?=
 fuzz: $(INSTALLED) ## Sync mutated responses with healthy clients; SEED=…, or REPLAY=FILE of a failure
 	$(BIN)/python -m tests.fuzz.run --mutants $(MUTANTS) --seed $(SEED) $(if $(REPLAY),--replay '$(REPLAY)')
