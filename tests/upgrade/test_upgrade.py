@@ -11,10 +11,10 @@ leads. It contains rows that later versions put into quarantine: operations of t
 import gzip
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -31,6 +31,7 @@ from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.migrations import migrate
 from lcm_pipeline.warehouse.status import read_overview
 from tests.architecture.repository import ROOT
+from tests.databases import address_of, cloned_warehouse
 from tests.oracle import assert_exact, snapshot
 from tests.syncing import sync_everything
 from tests.upgrade.dump import dump, fill
@@ -39,7 +40,7 @@ from tests.upgrade.dump import dump, fill
 WAREHOUSES = {"0.1.0": "warehouse_0011.sql.gz", "0.2.0": "warehouse_0058.sql.gz"}
 FIRST, LAST, NEXT = date(2026, 1, 10), date(2026, 2, 6), date(2026, 2, 7)
 DONE = datetime(2026, 2, 8, 12)
-OLDEST = pytest.mark.parametrize("released", ["0.1.0"], indirect=True)
+OLDEST = pytest.mark.parametrize("restored", ["0.1.0"], indirect=True)
 STORED = [mart.name for mart in marts() if mart.kind != "view"]
 # The state of the sync, without columns that were dropped since.
 _STATE = {
@@ -55,22 +56,38 @@ _STATE = {
 }
 
 
-@pytest.fixture(params=WAREHOUSES)
-def released(request: pytest.FixtureRequest, postgres: str, template: str) -> Iterator[Warehouse]:
-    """The warehouse of a release. The template creates the roles of its grants."""
+@pytest.fixture(scope="module", params=WAREHOUSES)
+def restored(request: pytest.FixtureRequest, postgres: str, template: str) -> Iterator[str]:
+    """The name of a release's database. The template creates the roles of its grants."""
     assert template
     dumped = Path(__file__).with_name(WAREHOUSES[request.param])
-    with psycopg.connect(postgres, autocommit=True) as session:
-        session.execute("create database released_warehouse")
-    warehouse = Warehouse(urlsplit(postgres)._replace(path="/released_warehouse").geturl())
-    try:
+    with _new_database(postgres, "restored_warehouse") as warehouse:
         with warehouse.connect(autocommit=True) as session:
             session.execute(gzip.decompress(dumped.read_bytes()))
+        # A database with sessions cannot be cloned.
+        warehouse.close()
+        yield "restored_warehouse"
+
+
+@pytest.fixture
+def released(postgres: str, restored: str) -> Iterator[Warehouse]:
+    """The warehouse of a release, for one test."""
+    with cloned_warehouse(postgres, restored) as warehouse:
+        yield warehouse
+
+
+@contextmanager
+def _new_database(postgres: str, name: str) -> Iterator[Warehouse]:
+    """An empty database, which is dropped afterwards."""
+    with psycopg.connect(postgres, autocommit=True) as session:
+        session.execute(SQL("create database {}").format(Identifier(name)))
+    warehouse = Warehouse(address_of(postgres, name))
+    try:
         yield warehouse
     finally:
         warehouse.close()
         with psycopg.connect(postgres, autocommit=True) as session:
-            session.execute("drop database released_warehouse with (force)")
+            session.execute(SQL("drop database {} with (force)").format(Identifier(name)))
 
 
 def test_a_released_warehouse_is_migrated_with_all_its_data(released: Warehouse) -> None:
@@ -144,19 +161,12 @@ def test_a_dump_of_this_version_can_be_restored_completely(
     postgres: str, warehouse: Warehouse, tmp_path: Path
 ) -> None:
     fill(warehouse, tmp_path)
-    with psycopg.connect(postgres, autocommit=True) as session:
-        session.execute("create database dumped_warehouse")
-    copy = Warehouse(urlsplit(postgres)._replace(path="/dumped_warehouse").geturl())
-    try:
+    with _new_database(postgres, "dumped_warehouse") as copy:
         with copy.connect(autocommit=True) as session:
             session.execute(dump(warehouse.url))
         assert migrate(copy) == []
         assert snapshot(copy) == snapshot(warehouse)
         assert len(_clients(copy)) == 15
-    finally:
-        copy.close()
-        with psycopg.connect(postgres, autocommit=True) as session:
-            session.execute("drop database dumped_warehouse with (force)")
 
 
 def _check_a_refresh(warehouse: Warehouse) -> None:
