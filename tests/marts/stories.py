@@ -12,7 +12,7 @@ from lcm_pipeline.verify.repair import read_clients_again
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from tests.marts.stamping import STAMPS, stamp
-from tests.marts.worlds import Author, sync
+from tests.marts.worlds import Author, sync_facts
 
 START = date(2026, 3, 1)
 
@@ -29,7 +29,7 @@ class Story:
         morning = datetime(last.year, last.month, last.day, 6) + timedelta(days=1)
         self.simulator.world.advance(morning)
         began = datetime.now(UTC)
-        sync(self.simulator, self.warehouse, self._home, START, last)
+        sync_facts(self.simulator, self.warehouse, self._home, START, last)
         self._stamp(began, (morning - timedelta(hours=3)).replace(tzinfo=UTC))
 
     def read_again(self, client_id: int, moment: datetime) -> None:
@@ -41,7 +41,7 @@ class Story:
     def sync_earlier(self, last: date, moment: datetime) -> None:
         """Sync days that are known already, as a backfill does."""
         began = datetime.now(UTC)
-        sync(self.simulator, self.warehouse, self._home, START, last)
+        sync_facts(self.simulator, self.warehouse, self._home, START, last)
         self._stamp(began, moment)
 
     @property

@@ -81,13 +81,20 @@ def empty_world(start: date, now: datetime) -> Iterator[RunningSimulator]:
 def sync(
     simulator: RunningSimulator, warehouse: Warehouse, home: Path, first: date, last: date
 ) -> None:
-    """Sync all feeds, and check that all of them are complete."""
+    """Sync all feeds, check that all of them are complete, and refresh the marts."""
+    sync_facts(simulator, warehouse, home, first, last)
+    refresh_marts(warehouse)
+
+
+def sync_facts(
+    simulator: RunningSimulator, warehouse: Warehouse, home: Path, first: date, last: date
+) -> None:
+    """Sync all feeds, and check that all of them are complete; the marts stay as they are."""
     settings = load_settings(
         home=home, api_url=simulator.url, database_url=warehouse.url, delete_fuse=1
     )
     reports = sync_everything(settings, warehouse, Window(first, last))
     assert all(report.is_complete for report in reports.values())
-    refresh_marts(warehouse)
 
 
 def edit(warehouse: Warehouse, *statements: str) -> None:
