@@ -1,6 +1,8 @@
 """Where the embedded server cannot run, the message says why and what to do."""
 
+import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,8 +10,16 @@ import pytest
 
 from lcm_pipeline.warehouse.embedded.binaries import find_binaries, major_version
 from lcm_pipeline.warehouse.embedded.cluster import explanation
-from lcm_pipeline.warehouse.embedded.folder import ServerFolder, State, announce, opened_lock
+from lcm_pipeline.warehouse.embedded.folder import (
+    ServerFolder,
+    State,
+    announce,
+    open_lock,
+    opened_lock,
+    try_lock,
+)
 from lcm_pipeline.warehouse.embedded.server import EmbeddedPostgresError, embedded_postgres
+from lcm_pipeline.warehouse.embedded.supervisor import Supervisor
 from tests.integration.embedded_users import server_processes
 from tests.waiting import wait_for
 
@@ -119,3 +129,24 @@ def test_a_reason_a_person_can_act_on_comes_first() -> None:
     assert "free some space" in explanation("could not write: No space left on device")
     assert "owner and mode" in explanation("Permission denied")
     assert explanation("something else") == ""
+
+
+def test_a_full_disk_is_the_reason_if_it_has_no_room_for_a_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Supervisor, "_adopt_running", lambda _: None)
+    monkeypatch.setattr(Supervisor, "_start", lambda _: None)
+    folder = ServerFolder(tmp_path)
+    folder.create()
+    users, lock = (open_lock(path) for path in (folder.users_lock, folder.supervisor_lock))
+    in_use = open_lock(folder.users_lock)
+    assert try_lock(in_use, fcntl.LOCK_SH)
+    supervisor = Supervisor(folder, tmp_path, lock)
+    with pytest.raises(EmbeddedPostgresError, match="The end of its log:\nit is empty"):
+        supervisor.run_until_unused(users)
+    usage = shutil.disk_usage(tmp_path)._replace(free=0)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(EmbeddedPostgresError, match="the disk is full: free some space"):
+        supervisor.run_until_unused(users)
+    for descriptor in (users, lock, in_use):
+        os.close(descriptor)

@@ -7,8 +7,10 @@ killed. It holds that lock while the server stops, so that a command that starts
 then starts the server again.
 """
 
+import errno
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -54,6 +56,8 @@ _RETAINED_LOGS = 5
 _CLEANUP_SECONDS = 60.0
 # Parts of log lines of a start that fails because processes of a crashed server have not ended yet.
 _TRANSIENT = ("still in use", "lock file", "Is another")
+# On a disk with less room than a block of the file system, Postgres logs nothing.
+_LOG_BYTES = 4096
 
 
 def main(arguments: list[str]) -> None:
@@ -116,11 +120,13 @@ class Supervisor:
             if started is not None:
                 return started
             log = self._folder.end_of_logs()
+            if not log and shutil.disk_usage(self._folder.root).free <= _LOG_BYTES:
+                log = os.strerror(errno.ENOSPC)
             if time.monotonic() >= deadline or not any(words in log for words in _TRANSIENT):
                 raise EmbeddedPostgresError(
                     f"Postgres did not start in {self._folder.data_folder}{explanation(log)}; "
                     "fix that and run the command again, "
-                    f"{OWN_DATABASE}. The end of its log:\n{log}"
+                    f"{OWN_DATABASE}. The end of its log:\n{log or 'it is empty'}"
                 )
             time.sleep(0.2)
 
