@@ -205,7 +205,9 @@ def _expiry_of(lot: Entry) -> str:
 def give_back(programme: Programme, cheque: Value, share: Decimal, moment: int) -> Decimal:
     """Give a share of the points that a cheque redeemed back to active lots; returns how many."""
     returned = kopecks(0)
-    for flow in [f for f in programme.flows if f.cheque == cheque and f.kind == "redeemed"]:
+    for flow in programme.flows_of_cheque[cheque]:
+        if flow.kind != "redeemed":
+            continue
         left, part = flow.lot.row["Remain"], (-flow.points * share).quantize(Decimal("0.01"))
         if flow.lot.shelf is not None and flow.lot.row["Active"] and isinstance(left, Decimal):
             flow.lot.row["Remain"] = left + part

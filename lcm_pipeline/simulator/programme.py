@@ -74,6 +74,8 @@ class Programme:
         self.by_email: dict[str, Customer] = {}
         self.registrations = Shelf()
         self.flows: list[Flow] = []
+        self.flows_of_cheque = defaultdict[Value, list[Flow]](list)
+        self.flows_of_lot = defaultdict[Entry, list[Flow]](list)
         # The ids of each kind of row count from 1, unless a start is given here.
         self.ids = defaultdict(
             lambda: count(1),
@@ -117,7 +119,11 @@ class Programme:
     ) -> None:
         """Record a true movement of points of a lot, whatever the rows show."""
         if points:
-            self.flows.append(Flow(kind, moment, points, lot, cheque))
+            flow = Flow(kind, moment, points, lot, cheque)
+            self.flows.append(flow)
+            self.flows_of_lot[lot].append(flow)
+            if cheque is not None:
+                self.flows_of_cheque[cheque].append(flow)
 
     def does(self, share: float) -> bool:
         """Whether a convention applies now; nothing is drawn for a share of 0."""

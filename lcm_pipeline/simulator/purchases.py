@@ -187,14 +187,15 @@ def cancel(programme: Programme, purchase: Purchase) -> None:
 
 def _correct_flows(programme: Programme, purchase: Purchase) -> None:
     """Turn movements whose rows were deleted into corrections, of what they left behind."""
-    gone = set(purchase.bonuses)
-    for flow in list(programme.flows):
-        if flow.kind == "redeemed" and flow.cheque == purchase.cheque.row["Id"]:
+    for flow in programme.flows_of_cheque[purchase.cheque.row["Id"]]:
+        if flow.kind == "redeemed":
             flow.kind = "corrected"
-        elif flow.lot in gone and flow.kind == "added":
-            left = flow.lot.row["Remain"]
-            flow.points -= left if isinstance(left, Decimal) else kopecks(0)
-            flow.kind = "corrected"
+    for lot in purchase.bonuses:
+        for flow in programme.flows_of_lot[lot]:
+            if flow.kind == "added":
+                left = lot.row["Remain"]
+                flow.points -= left if isinstance(left, Decimal) else kopecks(0)
+                flow.kind = "corrected"
 
 
 def insert_cheque(programme: Programme, customer: Customer, moment: int) -> Entry:
