@@ -177,13 +177,16 @@ def test_sigterm_is_never_ignored_during_a_sync_in_a_background_job(
         "LCM_EXECUTOR": "multiprocess",
     }
     with ExitStack() as stack:
-        # As a shell starts a background job.
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # As a shell starts a background job. Where pytest runs in one, this process ignores SIGTERM
+        # once Dagster has given it the handler of Ctrl-C, and a new process would inherit that.
+        states = {signal.SIGINT: signal.SIG_IGN, signal.SIGTERM: signal.SIG_DFL}
+        before = {number: signal.signal(number, state) for number, state in states.items()}
         try:
             words = ("sync", "--date", str(MARCH.last))
             command = stack.enter_context(running(tmp_path, *words, **variables))
         finally:
-            signal.signal(signal.SIGINT, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
         while command.poll() is None:
             status = Path(f"/proc/{command.pid}/status").read_text()
             [ignored] = re.findall(r"SigIgn:\s+(\w+)", status)
