@@ -317,11 +317,14 @@ def test_the_data_dictionary_is_what_the_database_says(warehouse: Warehouse) -> 
     assert written == as_markdown(describe(warehouse)), "run `lcm docs`"
 
 
-def test_the_dictionary_names_every_mart(warehouse: Warehouse) -> None:
+def test_the_dictionary_has_the_question_and_formula_of_every_mart(warehouse: Warehouse) -> None:
     page = as_markdown(describe(warehouse))
     for mart in marts():
         kind = "" if mart.kind == "table" else f" ({mart.kind})"
-        assert f"### mart.{mart.name}{kind}\n" in page
+        _, _, described = page.partition(f"### mart.{mart.name}{kind}\n")
+        described, _, _ = described.partition("\n### ")
+        assert mart.question[1:] in described
+        assert mart.formula[1:] in described
 
 
 def _oids(warehouse: Warehouse) -> dict[str, int]:

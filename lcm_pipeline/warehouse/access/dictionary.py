@@ -1,7 +1,7 @@
 """The data dictionary: the comments of tables and columns in the database, as Markdown.
 
-Partitions are left out, since the parent describes them. Nothing is added to the comments, so a
-table without one shows up without a description.
+Partitions are left out, since the parent describes them. Only the marts have more than comments:
+the question and the formula in the heads of their files.
 """
 
 from functools import cache
@@ -11,12 +11,13 @@ from typing import NamedTuple
 import msgspec
 
 from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.marts.definitions import marts
 from lcm_pipeline.warehouse.queries import query, sql_folder
 
 _HEAD = """# Data dictionary
 
-Made by `lcm docs` from the comments in the database: edit those, in `sql/migrations` and
-`sql/marts`.
+Made by `lcm docs` from the comments in the database, and the heads of the marts: edit those, in
+`sql/migrations` and `sql/marts`.
 """
 
 
@@ -50,6 +51,10 @@ def russian_definitions() -> dict[str, str]:
 def as_markdown(columns: list[DescribedColumn]) -> str:
     """The dictionary as one Markdown page."""
     pieces = [_HEAD]
+    heads = {
+        f"mart.{mart.name}": f"{_capitalized(mart.question)} {_capitalized(mart.formula)}\n\n"
+        for mart in marts()
+    }
     for (schema, comment), tables in groupby(columns, lambda column: column[:2]):
         pieces.append(f"## {schema}\n\n{_sentence(comment)}\n")
         for (table, kind, about), found in groupby(tables, lambda column: column[2:5]):
@@ -60,10 +65,15 @@ def as_markdown(columns: list[DescribedColumn]) -> str:
             ]
             pieces.append(
                 f"### {schema}.{table}{label}\n\n{_sentence(about)}\n\n"
+                f"{heads.get(f'{schema}.{table}', '')}"
                 "| column | type | meaning |\n|---|---|---|\n" + "\n".join(lines) + "\n"
             )
     return "\n".join(pieces)
 
 
 def _sentence(comment: str) -> str:
-    return f"{comment[:1].upper()}{comment[1:]}."
+    return f"{_capitalized(comment)}."
+
+
+def _capitalized(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"
