@@ -26,4 +26,4 @@ create index on mart.expiring_lots (expiry_date);
 comment on table mart.expiring_lots is 'points that expire in the 90 days after the last known day. Grain: client, expiry day';
 comment on column mart.expiring_lots.client_id is 'the client';
 comment on column mart.expiring_lots.expiry_date is 'business day at whose end the points are gone';
-comment on column mart.expiring_lots.points is 'points, active and pending: what remains in the newest reading, made after the last day of operations';
+comment on column mart.expiring_lots.points is 'points, active, pending or blocked: what remains in the newest reading, made after the last day of operations';

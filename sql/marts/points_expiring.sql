@@ -34,5 +34,5 @@ comment on column mart.points_expiring.client_id is 'the client';
 comment on column mart.points_expiring.expiry_date is 'business day at whose end the points are gone';
 comment on column mart.points_expiring.days_left is 'days from as_of_date to it';
 comment on column mart.points_expiring.horizon_days is 'least of 7, 30, 60 and 90 days in which they expire';
-comment on column mart.points_expiring.points is 'points, active and pending: what remains in the newest reading, made after as_of_date';
+comment on column mart.points_expiring.points is 'points, active, pending or blocked: what remains in the newest reading, made after as_of_date';
 comment on column mart.points_expiring.points_value is 'points in money';

@@ -113,7 +113,7 @@ comment on column mart.points_vintage.issue_month is 'first day of the month in 
 comment on column mart.points_vintage.age_months is 'months since then; 0 is the issue month itself';
 comment on column mart.points_vintage.as_of_date is 'end of the month that is so old, or the last day known';
 comment on column mart.points_vintage.issued is 'points given in the issue month';
-comment on column mart.points_vintage.redeemed is 'issued, less open, expired and clawed back';
+comment on column mart.points_vintage.redeemed is 'issued, less open, expired and clawed back: so also what corrections took and what no row explains';
 comment on column mart.points_vintage.expired is 'points of these lots expired by then';
 comment on column mart.points_vintage.clawed_back is 'points of these lots taken back for refunds by then';
 comment on column mart.points_vintage.open_points is 'points left at that day';
