@@ -423,6 +423,30 @@ class Golden:
             )
         return rows
 
+    def client_stores(self) -> Rows:
+        """By client and store that is known; the main one is the best of the client."""
+        rows: Rows = []
+        known = self.purchases[self.purchases["pos"].notna()]
+        for client, bought in known.groupby("client"):
+            stores = {
+                pos: (len(cheques), cheques["day"].max(), -pos)
+                for pos, cheques in bought.groupby("pos")
+            }
+            main = max(stores, key=lambda pos: stores[pos])
+            for pos, cheques in bought.groupby("pos"):
+                rows.append(
+                    {
+                        "client_id": client,
+                        "pos_id": pos,
+                        "first_purchase_date": cheques["day"].min(),
+                        "last_purchase_date": cheques["day"].max(),
+                        "purchases": len(cheques),
+                        "purchase_amount": total(cheques["amount"]),
+                        "is_main": pos == main,
+                    }
+                )
+        return rows
+
     def rfm(self) -> Rows:
         """Scores by counting how many clients are strictly worse."""
         found = []

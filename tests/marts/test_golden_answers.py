@@ -13,6 +13,7 @@ KEYS = {
     "points_vintage": ("issue_month", "age_months"),
     "redemption": ("month", "pos_id"),
     "client_360": ("client_id",),
+    "client_stores": ("client_id", "pos_id"),
     "rfm": ("client_id",),
     "cohort_retention": ("cohort_month", "month_number"),
     "activity_monthly": ("month", "pos_id", "card_type"),

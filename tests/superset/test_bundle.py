@@ -45,6 +45,8 @@ BUILDING_BLOCKS = {
     "points_sums", "points_bridge_as_known_then", "program_daily_as_known_then",
     # For finance, who export it.
     "points_breakage",
+    # For lists of clients, such as for a mailing.
+    "client_stores",
 }  # fmt: skip
 _CYRILLIC = re.compile("[А-Яа-яё]")
 
