@@ -53,7 +53,7 @@ def commands_of(page: Path, *, root: Path = ROOT) -> list[Command]:
     for language, block in _FENCE.findall(text):
         if language == "mermaid" or block.strip().startswith(_DRAWINGS):
             continue
-        for line in _joined(block):
+        for line in _statements(block) if language == "sql" else _joined(block):
             found.setdefault(line, Command(name, line, is_fenced=True))
     rest = _FENCE.sub("", text)
     for block in _INDENTED.findall(rest):
@@ -68,6 +68,12 @@ def commands_of(page: Path, *, root: Path = ROOT) -> list[Command]:
         if line.split(" ")[0] in _FIRST_WORDS or line.startswith(_SQL):
             found.setdefault(line, Command(name, line, is_fenced=False))
     return list(found.values())
+
+
+def _statements(block: str) -> list[str]:
+    """The statements of SQL, each on one line, without comments."""
+    bare = re.sub(r"\s+-- .*$", "", block, flags=re.MULTILINE)
+    return [" ".join(statement.split()) for statement in re.findall(r"\S.*?;$", bare, re.S | re.M)]
 
 
 def _joined(block: str) -> list[str]:

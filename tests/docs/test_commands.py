@@ -341,7 +341,7 @@ _RULES = [
     Rule(r"lcm dashboards", _parse, "needs Superset, see tests/browser"),
     Rule(r"dagster asset materialize .*", _backfill),
     Rule(r"(create|alter) role .*", _run_and_roll_back),
-    Rule(r"select client_id from core\..*", _query),
+    Rule(r"select .* from (core|mart)\..*", _query),
     Rule(r"create database .*", _create_database),
     Rule(r"(grant|revoke) .*", _run_grant),
     Rule(r"update mart\.parameters .*", _edit_parameters),
