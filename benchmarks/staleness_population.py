@@ -21,7 +21,7 @@ NEVER_ACTIVE = 0.3
 VISITS_PER_DAY = 1 / 25
 VISITS_SHAPE = 0.6
 ALIVE_DAYS, DORMANT_DAYS = 90.0, 120.0
-_MOST_PERIODS = 24
+_MAX_PERIODS = 24
 _PEAK = 2.2
 _NOON = 0.5
 
@@ -82,11 +82,11 @@ def _is_alive(
 ) -> NDArray[np.bool_]:
     """Whether each moment is in an alive period of its client; the periods alternate."""
     begins_alive = chance.random(clients) < ALIVE_DAYS / (ALIVE_DAYS + DORMANT_DAYS)
-    numbers = np.arange(_MOST_PERIODS)
+    numbers = np.arange(_MAX_PERIODS)
     is_alive = (numbers[None, :] % 2 == 0) == begins_alive[:, None]
     lengths = chance.exponential(np.where(is_alive, ALIVE_DAYS, DORMANT_DAYS))
     ends = np.cumsum(lengths, axis=1)
-    period = (ends[client] <= moment[:, None]).sum(axis=1).clip(max=_MOST_PERIODS - 1)
+    period = (ends[client] <= moment[:, None]).sum(axis=1).clip(max=_MAX_PERIODS - 1)
     found: NDArray[np.bool_] = is_alive[client, period]
     return found
 

@@ -21,7 +21,7 @@ Truth = Mapping[str, list[dict[str, Any]]]
 Rows = dict[tuple[Any, ...], dict[str, Any]]
 
 MOSCOW = ZoneInfo("Europe/Moscow")
-MOST_SHOWN = 12
+MAX_SHOWN = 12
 
 
 def _moment(text: Any) -> datetime | None:
@@ -173,7 +173,7 @@ def assert_exact(
     options: see `differences`.
     """
     found = differences(source.world.truth(), warehouse, last=last, **options)
-    shown = "\n".join(str(one) for one in found[:MOST_SHOWN])
+    shown = "\n".join(str(one) for one in found[:MAX_SHOWN])
     assert not found, f"{len(found)} rows differ from the source, such as\n{shown}"
 
 

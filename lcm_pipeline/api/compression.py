@@ -8,7 +8,7 @@ import zlib
 _GZIP, _ZLIB, _RAW_DEFLATE = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
 _GZIP_SIGN = b"\x1f\x8b"
 # More than one occurs when a proxy compresses what the server has compressed.
-_MOST_CODINGS = 3
+_MAX_CODINGS = 3
 
 
 class CompressionError(ValueError):
@@ -26,7 +26,7 @@ def decompress(body: bytes, content_encoding: str, most: int) -> bytes:
     """
     codings = [name.strip().lower() for name in content_encoding.split(",")]
     codings = [name for name in codings if name not in ("", "identity", "none")]
-    if len(codings) > _MOST_CODINGS:
+    if len(codings) > _MAX_CODINGS:
         raise CompressionError("the body is compressed too many times")
     for coding in reversed(codings if body else []):
         if coding in ("gzip", "x-gzip"):

@@ -16,7 +16,7 @@ from lcm_pipeline.model.pages import Page
 
 MAX_CONFIRMATIONS = 2
 # A bound for services whose every Message has another number or name in it.
-_MOST_LEARNED = 1_000
+_MAX_LEARNED = 1_000
 
 
 class PageWithMessage(NamedTuple):
@@ -49,7 +49,7 @@ async def confirm_message(
             has_total = (
                 endpoint.total_field is not None and current.page.total and current.page.rows
             )
-            if has_total and len(harmless) < _MOST_LEARNED:
+            if has_total and len(harmless) < _MAX_LEARNED:
                 harmless.add((endpoint.name, current.message))
             return current.page
         earlier.append(current)

@@ -45,7 +45,7 @@ _PASSING_TEXT = re.compile(
     r"взаимн\w{0,8} блокировк|тупиков\w{0,8} ситуац|повторите",
     re.IGNORECASE,
 )
-_MOST_TEXT_READ = 10_000
+_MAX_TEXT_READ = 10_000
 # Seconds of a Retry-After in a message; a server may send 60 digits.
 _LONGEST_SHOWN = 999_999_999
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
@@ -58,7 +58,7 @@ _MIN_BYTES_PER_ROW = 32
 
 def reports_overload(text: str | None) -> bool:
     """Whether the vendor's text reports a time-out or a deadlock, in Russian or English."""
-    return text is not None and _PASSING_TEXT.search(text[:_MOST_TEXT_READ]) is not None
+    return text is not None and _PASSING_TEXT.search(text[:_MAX_TEXT_READ]) is not None
 
 
 def parse_response(

@@ -77,7 +77,7 @@ _PERSONAL: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
     ),
 )
 _TEXT_LIMIT = 160
-_MOST_TEXT_READ = 2_000
+_MAX_TEXT_READ = 2_000
 
 
 def scrub(text: str) -> str:
@@ -85,7 +85,7 @@ def scrub(text: str) -> str:
 
     It is cut to 160 characters.
     """
-    text = text[:_MOST_TEXT_READ]
+    text = text[:_MAX_TEXT_READ]
     for pattern, replacement in _PERSONAL:
         text = pattern.sub(replacement, text)
     return text.strip()[:_TEXT_LIMIT]

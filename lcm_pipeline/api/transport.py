@@ -43,7 +43,7 @@ MEGABYTE = 2**20
 
 # Proxies and sessions add long headers: aiohttp's default of 8 KB is too small for some.
 _LONGEST_HEADER = 256 * 1024
-_MOST_HEADERS = 1_000
+_MAX_HEADERS = 1_000
 
 # The body of an error response is not used, but a short one is read, so that the connection can be
 # reused.
@@ -348,7 +348,7 @@ def open_transport(
             response_class=_Response,
             max_line_size=_LONGEST_HEADER,
             max_field_size=_LONGEST_HEADER,
-            max_headers=_MOST_HEADERS,
+            max_headers=_MAX_HEADERS,
             trace_configs=trace_configs,
         )
 

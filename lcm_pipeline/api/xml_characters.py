@@ -10,7 +10,7 @@ import re
 from itertools import count
 
 # References and forbidden characters in one response; beyond that the document is rejected.
-_MOST_FAULTS = 100_000
+_MAX_FAULTS = 100_000
 
 _SURROGATES = range(0xD800, 0xE000)
 # Replaces references beyond the last code point.
@@ -51,7 +51,7 @@ def mark_forbidden(body: bytes) -> bytes | None:
     seen = count(1)
 
     def replace(found: re.Match[str]) -> str:
-        if next(seen) > _MOST_FAULTS:
+        if next(seen) > _MAX_FAULTS:
             raise _UnmarkableError
         return _replace(found)
 

@@ -15,7 +15,7 @@ from lcm_pipeline.model.pages import Page, PageRequest
 from lcm_pipeline.model.payloads import SERVICE_ZONE
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.transform.registrations import client_of
-from lcm_pipeline.warehouse.clock import MOST_CLOCK_SECONDS, describe_difference
+from lcm_pipeline.warehouse.clock import MAX_CLOCK_SECONDS, describe_difference
 
 _WARN_CERTIFICATE_DAYS = 21
 _WARN_CLOCK_SECONDS = 30
@@ -73,7 +73,7 @@ def check_clock(name: str, ahead: float | None) -> Finding:
     found = describe_difference(ahead) if seconds >= 1 else "agrees"
     if seconds < _WARN_CLOCK_SECONDS:
         return Finding(name, Level.OK, found)
-    state = Level.FAIL if seconds >= MOST_CLOCK_SECONDS else Level.WARN
+    state = Level.FAIL if seconds >= MAX_CLOCK_SECONDS else Level.WARN
     return Finding(name, state, found, "synchronize both with NTP: days end by the clock")
 
 

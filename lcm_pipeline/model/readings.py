@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from lcm_pipeline.model.pages import SourceRow
 
 # Per reading, and stored per feed. A source with more names than this sends data as field names.
-MOST_UNKNOWN_FIELDS = 1_000
+MAX_UNKNOWN_FIELDS = 1_000
 
 TaskStatus = Literal["done", "unproven", "failed"]
 ReadingKind = Literal["unchanged", "delta", "full"]
@@ -81,7 +81,7 @@ class Landing:
     """What a reading stages: records by table, in the order of the table's landing columns.
 
     omitted_tables: tables for which the response had no member, which is not the same as no rows.
-    unknown_fields: names as they were sent, at most MOST_UNKNOWN_FIELDS.
+    unknown_fields: names as they were sent, at most MAX_UNKNOWN_FIELDS.
     """
 
     records: dict[str, list[tuple[object, ...]]] = field(default_factory=dict)

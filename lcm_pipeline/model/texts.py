@@ -7,7 +7,7 @@ are stored as they were sent; whatever is printed or logged goes through these f
 import re
 from collections.abc import Collection
 
-MOST_NAMES = 20
+MAX_NAMES = 20
 LONGEST_NAME = 80
 
 # C0 and C1 control characters, invisible and bidirectional marks, lone surrogates.
@@ -50,8 +50,8 @@ def shorten(text: str, longest: int = LONGEST_NAME) -> str:
 
 
 def join_names(names: Collection[str]) -> str:
-    """Join the first MOST_NAMES names for a message, with the number of the others; "" for none."""
-    listed = [shorten(name) or '""' for name in sorted(names)[:MOST_NAMES]]
-    if len(names) > MOST_NAMES:
-        listed.append(f"… and {len(names) - MOST_NAMES:,} more")
+    """Join the first MAX_NAMES names for a message, with the number of the others; "" for none."""
+    listed = [shorten(name) or '""' for name in sorted(names)[:MAX_NAMES]]
+    if len(names) > MAX_NAMES:
+        listed.append(f"… and {len(names) - MAX_NAMES:,} more")
     return ", ".join(listed)

@@ -25,7 +25,7 @@ _WHOLE = re.compile(
     r"(?P<sign>-?)(?P<digits>\d+|\d{1,3}(?:[ \u00a0\u2009\u202f]\d{3})+)(?P<fraction>[.,]0+)?",
     re.ASCII,
 )
-_MOST_DIGITS = 19
+_MAX_DIGITS = 19
 # A number with a fraction was a float once, so digits beyond these are lost.
 _EXACT_DIGITS = 15
 _ZERO_FRACTION = re.compile(r"[.,]0+$")
@@ -142,7 +142,7 @@ def _parse_whole_number(text: str, *, bits: int) -> int | None:
     if found is None:
         return None
     digits = re.sub(r"\s", "", found["digits"])
-    if len(digits) > _MOST_DIGITS or (found["fraction"] and len(digits) > _EXACT_DIGITS):
+    if len(digits) > _MAX_DIGITS or (found["fraction"] and len(digits) > _EXACT_DIGITS):
         return None
     number = int(found["sign"] + digits)
     return number if -(2 ** (bits - 1)) <= number < 2 ** (bits - 1) else None

@@ -26,7 +26,7 @@ from lcm_pipeline.warehouse.outbox.load import is_loaded
 from lcm_pipeline.warehouse.outbox.waiting import known_clients, known_profiles, read_waiting
 
 _CHUNK = 1_000
-_MOST_LISTED = 30
+_MAX_LISTED = 30
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class Preview:
         elif verdict.values:
             self.to_send += 1
             self.sent_fields.update(verdict.values.keys())
-            if len(self.listed_to_send) < _MOST_LISTED:
+            if len(self.listed_to_send) < _MAX_LISTED:
                 values = verdict.values if self.lists_values else {}
                 self.listed_to_send.append(
                     PlannedUpdate(

@@ -33,7 +33,7 @@ ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
 
 # A person chooses among dozens of goods. The limit bounds a response that never ends.
-_MOST_GOODS = 10_000
+_MAX_GOODS = 10_000
 # Enough to hide the latency of a client with many offers, few enough to leave slots to others.
 _GOODS_AT_ONCE = 8
 
@@ -206,10 +206,10 @@ async def _fetch_goods(source: Source, client_id: int, favourite_id: int) -> tup
         received += len(response.page.rows)
         if not fresh or len(response.page.rows) < full_page:
             return _of_offer(tuple(rows.values()), favourite_id, response.offer_ids)
-        if received > _MOST_GOODS:
+        if received > _MAX_GOODS:
             raise UnprovenReadingError(
                 f"the goods of offer {favourite_id} do not end: got {received:,} rows, and at most"
-                f" {_MOST_GOODS:,} are read"
+                f" {_MAX_GOODS:,} are read"
             )
         request = request._replace(start=request.start + len(response.page.rows))
 

@@ -20,7 +20,7 @@ from lcm_pipeline.sync.threads import run_in_thread
 from lcm_pipeline.warehouse.ingest import tasks
 
 # Clients tried to probe how an endpoint pages, and to verify the largest page of a run.
-_MOST_PROBES, _MOST_CHECKS = 3, 3
+_MAX_PROBES, _MAX_CHECKS = 3, 3
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class PagingChecks:
             return
         async with self.slots:
             # Tasks of this run, so that a probe is not a request in addition to the reading.
-            for task in await run_in_thread(partial(self.ledger.claim, _MOST_PROBES)):
+            for task in await run_in_thread(partial(self.ledger.claim, _MAX_PROBES)):
                 try:
                     outcome = await self.read(task)
                 except WorkStoppedError:
@@ -69,7 +69,7 @@ class PagingChecks:
         """
         run, habits = self.ledger.run, self.habits
         reason = ""
-        for _ in range(_MOST_CHECKS):
+        for _ in range(_MAX_CHECKS):
             found = await self.ledger.in_session(lambda s: tasks.largest_single_page(s, run))
             if found is None or found[1] <= habits.trusted_page:
                 return False

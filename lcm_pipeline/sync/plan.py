@@ -41,7 +41,7 @@ ResultT = TypeVar("ResultT")
 _SAMPLED_DAYS = 6
 _SAMPLED_CLIENTS = 20
 # The sample stops after so many failures at its beginning: the service is down.
-_MOST_FAILURES = 3
+_MAX_FAILURES = 3
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ async def _read_each(
             raise
         except Exception as error:  # noqa: BLE001 - one odd response must not cost the plan
             failures.append(error)
-            if not results and len(failures) == _MOST_FAILURES:
+            if not results and len(failures) == _MAX_FAILURES:
                 break
     if failures and not results:
         last = failures[-1]

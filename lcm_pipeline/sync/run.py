@@ -57,7 +57,7 @@ logger = logging.getLogger(__name__)
 # Tasks per claim: a claim costs the warehouse milliseconds, so it should cover many readings.
 _CHUNK = 1_000
 # Rounds of a publish. A source that changes all the time must not hold back what is proven.
-_MOST_ROUNDS = 5
+_MAX_ROUNDS = 5
 # A day is one response, however many clients registered on it: few at a time bound the memory.
 _DAYS_AT_ONCE = 4
 # How often a reader checks whether another one has finished or lost its tasks.
@@ -140,8 +140,8 @@ class SyncRun:
     async def publish(self) -> None:
         """Publish the proven readings; a few times, read what a publish reopens, or others add."""
         reconnecting = self.ledger.reconnecting
-        for round_number in range(1, _MOST_ROUNDS + 1):
-            is_last = round_number == _MOST_ROUNDS
+        for round_number in range(1, _MAX_ROUNDS + 1):
+            is_last = round_number == _MAX_ROUNDS
             async with self._open_source() as source:
                 if not self.feed.is_by_day:
                     has_reopened = await self._paging_checks(source).verify_largest_page()

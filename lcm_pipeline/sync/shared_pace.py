@@ -27,13 +27,13 @@ _RESERVED_SECONDS = (0.2, 0.1, 0.05)
 # The share of the cap that is used: requests reach the server with a varying delay. With this
 # margin, a second in which each is late by up to the given time still holds no more than the cap.
 PACE_SHARE = 0.95
-_MOST_LATE_SECONDS = 0.03
+_MAX_LATE_SECONDS = 0.03
 # How often a lower priority checks whether a higher one still waits.
 _CHECK_SECONDS = 0.1
 # Clocks drift by some ten microseconds a second.
 _CLOCK_SECONDS = 30.0
 _DRIFT_SECONDS = 0.001
-_MOST_AHEAD_SECONDS = 5.0
+_MAX_AHEAD_SECONDS = 5.0
 
 # Arguments: seconds between two requests, how many, whether more are waiting, and how many seconds
 # from now the first may leave at the earliest.
@@ -67,7 +67,7 @@ class SharedPace:
         while True:
             moment = await self._next_moment()
             await self.clock.sleep(max(0.0, moment - self.clock.monotonic()))
-            if self.clock.monotonic() - moment <= _MOST_LATE_SECONDS:
+            if self.clock.monotonic() - moment <= _MAX_LATE_SECONDS:
                 return
 
     async def _next_moment(self) -> float:
@@ -77,7 +77,7 @@ class SharedPace:
                 while True:
                     while self._moments:
                         moment = self._moments.popleft()
-                        if self.clock.monotonic() - moment <= _MOST_LATE_SECONDS:
+                        if self.clock.monotonic() - moment <= _MAX_LATE_SECONDS:
                             return moment
                     await self._reserve()
         finally:
@@ -86,7 +86,7 @@ class SharedPace:
     async def _reserve(self) -> None:
         # Over a slow connection, a moment that is free now would have passed before we learn of it.
         # With a single request waiting, every moment would be missed, and it would never be sent.
-        earliest = min(self._took, _MOST_AHEAD_SECONDS)
+        earliest = min(self._took, _MAX_AHEAD_SECONDS)
         # Requests sleep until their moments, so the next reservation is made meanwhile. The server
         # adds `earliest` to the time at which it is asked.
         await self.clock.sleep(max(0.0, self._last - 2 * earliest - self.clock.monotonic()))

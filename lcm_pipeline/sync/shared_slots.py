@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from lcm_pipeline.sync.threads import run_in_thread
-from lcm_pipeline.warehouse.request_limits import MOST_SILENT_SECONDS
+from lcm_pipeline.warehouse.request_limits import MAX_SILENT_SECONDS
 
 # How often slots change hands. Also how long a process holds one that it does not use.
 _EVERY_SECONDS = 0.2
@@ -131,7 +131,7 @@ class SharedSlots:
         in_flight = self._in_flight
         began = time.monotonic()
         self._allowed = await run_in_thread(partial(self.share, wanted, in_flight))
-        if time.monotonic() - began < MOST_SILENT_SECONDS / 2:
+        if time.monotonic() - began < MAX_SILENT_SECONDS / 2:
             self._reported = time.monotonic()
         self._held = max(in_flight, self._allowed)
         self._wake()

@@ -12,7 +12,7 @@ from lcm_pipeline.reading.proof import PagingHabits
 from lcm_pipeline.sync.errors import DayNotOverError
 
 # A service further from our clock does not know the time: its Date is that of the epoch.
-_MOST_AHEAD = timedelta(days=366)
+_MAX_AHEAD = timedelta(days=366)
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Source:
         ahead = timedelta(seconds=self.api.clock_ahead)
         window, zone = self.window, self.zone
         if (
-            abs(ahead) < _MOST_AHEAD
+            abs(ahead) < _MAX_AHEAD
             and window.has_ended(read_at, zone)
             and not window.has_ended(read_at + ahead, zone)
         ):

@@ -14,7 +14,7 @@ from typing import TypeVar
 import msgspec
 
 from lcm_pipeline.model.pages import SourceRow
-from lcm_pipeline.model.readings import MOST_UNKNOWN_FIELDS, BadRow, Landing
+from lcm_pipeline.model.readings import MAX_UNKNOWN_FIELDS, BadRow, Landing
 from lcm_pipeline.model.tables import CoreTable
 from lcm_pipeline.transform.rows import read_row
 from lcm_pipeline.transform.values import UnfitValueError
@@ -56,7 +56,7 @@ class LandingDraft:
                 client_id = owner(row) if owner else self._client_id
                 self.quarantine(table, row, str(error), context=context, client_id=client_id)
             else:
-                room = MOST_UNKNOWN_FIELDS - len(self._unknown_fields)
+                room = MAX_UNKNOWN_FIELDS - len(self._unknown_fields)
                 if extra and room > 0:
                     self._unknown_fields.update(sorted(extra.names)[:room])
 

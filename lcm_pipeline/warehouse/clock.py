@@ -8,7 +8,7 @@ from lcm_pipeline.warehouse.queries import fetch_value
 
 logger = logging.getLogger(__name__)
 
-MOST_CLOCK_SECONDS = 300
+MAX_CLOCK_SECONDS = 300
 
 
 def warn_of_other_clock(warehouse: Warehouse) -> None:
@@ -19,7 +19,7 @@ def warn_of_other_clock(warehouse: Warehouse) -> None:
     with warehouse.connect(autocommit=True, application_name="lcm clock") as session:
         now: datetime = fetch_value(session, "clock_of_server") or datetime.now(UTC)
     ahead = (now - datetime.now(UTC)).total_seconds()
-    if abs(ahead) >= MOST_CLOCK_SECONDS:
+    if abs(ahead) >= MAX_CLOCK_SECONDS:
         logger.warning(
             "the clock of the warehouse %s is %s: days end by the clock, so synchronize both with"
             " NTP",

@@ -44,9 +44,9 @@ _KEYS_PER_KIND = 2**23
 # The id of a session lock that one session may have at a time.
 EXCLUSIVE = 1
 # Seconds between the end of a wait and the next try, at most.
-_MOST_PAUSE = 0.02
+_MAX_PAUSE = 0.02
 # The server has room for some thousand locks, so an intruder cannot hold a share of the keys.
-_MOST_TRIES = 100
+_MAX_TRIES = 100
 
 
 @contextmanager
@@ -75,7 +75,7 @@ def exclusive(session: psycopg.Connection, *names: str) -> Iterator[None]:
             with session.transaction():
                 session.execute(SQL("lock table {} in row share mode").format(tables))
             # Spread the attempts of sessions that have waited for the same lock.
-            sleep(uniform(0, _MOST_PAUSE))  # noqa: S311 - no secret
+            sleep(uniform(0, _MAX_PAUSE))  # noqa: S311 - no secret
 
 
 def hold(session: psycopg.Connection, name: str) -> None:
@@ -93,7 +93,7 @@ def acquire_session_lock(session: psycopg.Connection, kind: Kind, lock_id: int) 
 
     Never waits.
     """
-    for _ in range(_MOST_TRIES):
+    for _ in range(_MAX_TRIES):
         key = _KINDS[kind] * _KEYS_PER_KIND + randbelow(_KEYS_PER_KIND)
         row = session.execute("select pg_try_advisory_lock_shared(%s, %s)", (key, lock_id))
         if row.fetchone() == (True,):

@@ -19,7 +19,7 @@ MONTHS_AHEAD = 3
 # mart.first_plausible_day().
 FIRST_PLAUSIBLE_DAY = EARLIEST_DAY
 # The transform quarantines rows of the future already; this limit protects against any caller.
-MOST_YEARS_AHEAD = 10
+MAX_YEARS_AHEAD = 10
 
 
 class MonthsRefusedError(ValueError):
@@ -43,13 +43,13 @@ def ensure_partitions(
 
     session: an autocommit session.
 
-    Raises MonthsRefusedError for months before FIRST_PLAUSIBLE_DAY, or more than MOST_YEARS_AHEAD
+    Raises MonthsRefusedError for months before FIRST_PLAUSIBLE_DAY, or more than MAX_YEARS_AHEAD
     years from today, that have no partition yet.
     """
     wanted = {month_of(month) for month in months}
     missing = sorted(wanted - _existing(session, schema, table))
     first, this = month_of(FIRST_PLAUSIBLE_DAY), month_of(datetime.now(UTC).date())
-    last = this.replace(year=this.year + MOST_YEARS_AHEAD)
+    last = this.replace(year=this.year + MAX_YEARS_AHEAD)
     if absurd := [month for month in missing if not first <= month <= last]:
         count = len(absurd) - 1
         others = f" and {count:,} other month{'s' * (count > 1)}" if count else ""

@@ -23,7 +23,7 @@ from lcm_pipeline.warehouse.sessions import backend_of
 
 # After this many seconds without a report a process is taken for stopped: it reports several times
 # a second. Its last requests have ended by then, as the service aborts them earlier.
-MOST_SILENT_SECONDS = 60.0
+MAX_SILENT_SECONDS = 60.0
 
 
 class RequestLimitsError(WorkStoppedError):
@@ -105,7 +105,7 @@ def share_slots(
         # Rows that a crash of the server loses belong to sessions that the crash has ended too.
         session.execute("set local synchronous_commit = off")
         locks.hold(session, locks.REQUEST_SLOTS)
-        session.execute(query("forget_lost_slots"), {"most_silent": MOST_SILENT_SECONDS})
+        session.execute(query("forget_lost_slots"), {"most_silent": MAX_SILENT_SECONDS})
         values = {"priority": priority, "wanted": wanted, "in_flight": in_flight}
         session.execute(query("want_slots"), values)
         rows = session.execute(query("read_slots")).fetchall()

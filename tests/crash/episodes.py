@@ -15,7 +15,7 @@ from tests.crash.watching import watching
 from tests.crash.weapons import CRASHING, INTERRUPT
 from tests.syncing import FEEDS
 
-_MOST_RERUNS = 6
+_MAX_RERUNS = 6
 _LEFT_OVER = """
 select format('%s is left over', tablename) from pg_tables where schemaname = 'staging'
 union all
@@ -80,7 +80,7 @@ class Episode:
         repeats = RepeatCounter(self.scene.endings[self.beginning].requests)
         left = list(self.blows)
         requests_since(self.scene.simulator)
-        for _ in range(len(left) + _MOST_RERUNS):
+        for _ in range(len(left) + _MAX_RERUNS):
             blow = left.pop(0) if left else None
             began = time.monotonic()
             messages = self._attempt(database, blow)

@@ -21,7 +21,7 @@ from tests.crash.taps import TappedWarehouse, tapped_api
 from tests.crash.weapons import lose_session
 from tests.syncing import FEEDS
 
-_MOST_RERUNS = 3
+_MAX_RERUNS = 3
 # Seconds: short, as each case waits for it, and longer than other calls take on a slow machine.
 _TIME_OUT = 2.0
 HTTP_KINDS: dict[str, dict[str, Any]] = {
@@ -158,7 +158,7 @@ class FaultScene:
     def _sync_until_done(
         self, database: str, case: Case, saboteur: Saboteur, problems: list[str]
     ) -> int:
-        for reruns in range(_MOST_RERUNS + 1):
+        for reruns in range(_MAX_RERUNS + 1):
             try:
                 report = self.sync(
                     database, case.feed, saboteur, _TIME_OUT if case.kind == "time-out" else 20.0
@@ -173,8 +173,8 @@ class FaultScene:
             if not report.pending:
                 return reruns
             reason = f"{report.pending} are pending"
-        problems.append(f"not done after {_MOST_RERUNS} reruns: {reason}")
-        return _MOST_RERUNS
+        problems.append(f"not done after {_MAX_RERUNS} reruns: {reason}")
+        return _MAX_RERUNS
 
 
 @contextmanager

@@ -44,7 +44,7 @@ from tests.outbox import outbox
 
 _EPISODES_OF_A_SCENE = 25
 _UPDATES = 14
-_MOST_RERUNS = 12
+_MAX_RERUNS = 12
 _REPORT_EVERY = 100
 _FROM_OUTSIDE = (UPDATE_ARRIVED, UPDATE_APPLIED)
 _ONCE = frozenset(PUSH_POINTS[:4]) | {PUSH_POINTS[-1]}
@@ -78,7 +78,7 @@ class PushEpisode:
 
     def _push_until_done(self, warehouse: Warehouse, file: bytes | None) -> None:
         left = list(self.blows)
-        for _ in range(len(left) + _MOST_RERUNS):
+        for _ in range(len(left) + _MAX_RERUNS):
             blow = left.pop(0) if left else None
             began = time.monotonic()
             kind, what = self._push(warehouse, file, blow)

@@ -19,7 +19,7 @@ DEPLOY = ROOT / "deploy"
 UNITS = sorted(path for path in (DEPLOY / "systemd").iterdir() if path.suffix)
 _SETTING = re.compile(r"\bLCM_[A-Z_]+\b")
 # Out of 10: systemd rates up to 2 as "OK", and a service without any setting has 9.6.
-_MOST_EXPOSURE = 2.0
+_MAX_EXPOSURE = 2.0
 
 
 def _compose() -> dict[str, Any]:
@@ -110,7 +110,7 @@ def test_the_services_are_hardened(checked_units: list[Path]) -> None:
         if "unrecognized option" in done.stderr:
             pytest.skip("this systemd cannot analyze a unit that is not installed")
         (exposure,) = re.findall(r"Overall exposure level for \S+: ([\d.]+)", done.stdout)
-        assert float(exposure) <= _MOST_EXPOSURE, done.stdout
+        assert float(exposure) <= _MAX_EXPOSURE, done.stdout
 
 
 def test_the_units_use_existing_commands_and_settings() -> None:

@@ -18,7 +18,7 @@ from tests.fuzz.server import Key
 
 # The kinds of rounds, in turns.
 _ROUNDS = ("clients",) * 8 + ("days",) + ("clients",) * 8 + ("updates", "logins", "days")
-_MOST_OF_A_ROUND = {"clients": 600, "days": 30, "updates": 50, "logins": 40}
+_MAX_OF_A_ROUND = {"clients": 600, "days": 30, "updates": 50, "logins": 40}
 _FORMS = (
     Options(),
     Options(page_length=20),
@@ -28,9 +28,9 @@ _FORMS = (
     Options(page_length=20, api_format="xml", audit_share=0.0),
 )
 # Searching the mutant that causes a failure takes several syncs: at most so many in one round.
-_MOST_SOUGHT = 6
+_MAX_SOUGHT = 6
 _LONGEST_ROUND = 600.0
-_MOST_MEMORY_MB = 1_500
+_MAX_MEMORY_MB = 1_500
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def mutants_of_round(scene: Scene, seed: int, number: int, most: int) -> dict[Ke
     """Draw at most `most` mutants for a round: one per client and endpoint, day or login."""
     kind = _ROUNDS[number % len(_ROUNDS)]
     chance = Random(f"fuzz {seed} {number}")
-    size = min(most, _MOST_OF_A_ROUND[kind])
+    size = min(most, _MAX_OF_A_ROUND[kind])
     if kind == "clients":
         each = -(-size // len(CLIENT_ENDPOINTS))
         wanted = [(endpoint, each) for endpoint in CLIENT_ENDPOINTS]
@@ -146,7 +146,7 @@ def play(
     played.memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     if played.seconds > _LONGEST_ROUND:
         played.findings.append(Finding("slow", f"{played.seconds:.0f} s for a round"))
-    if played.memory_mb > _MOST_MEMORY_MB:
+    if played.memory_mb > _MAX_MEMORY_MB:
         played.findings.append(Finding("memory", f"{played.memory_mb} MB"))
     return played
 
@@ -163,7 +163,7 @@ def play_round(
     played = first = play(scene, mutants, options)
     failures: list[Failure] = []
     left = dict(mutants)
-    for _ in range(_MOST_SOUGHT):
+    for _ in range(_MAX_SOUGHT):
         found = list(_failures(scene, left, options, played.findings))
         failures += found
         for failure in found:

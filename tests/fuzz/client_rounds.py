@@ -37,8 +37,8 @@ from tests.oracle import Difference
 CLIENT_ENDPOINTS = ("OperationHistory", "LeadsPagingInfo", "ClientFavoriteDataInfo")
 _ENDPOINT_OF_FEED = {feed: endpoint for endpoint, feed in FEED_OF_ENDPOINT.items()}
 _MAIN_TABLES = ("operations", "leads", "favourite_offers")
-_MOST_DAYS = 4_000
-_MOST_TABLES = 3_000
+_MAX_DAYS = 4_000
+_MAX_TABLES = 3_000
 
 
 def play_clients(
@@ -233,9 +233,9 @@ def check_marts(warehouse: Warehouse) -> Iterator[Finding]:
             " (select count(*) from pg_class where relkind = 'r')"
         ).fetchone()
     days, tables = row or (0, 0)
-    if days > _MOST_DAYS:
+    if days > _MAX_DAYS:
         yield Finding("a mart of too many days", str(days), feed="marts")
-    if tables > _MOST_TABLES:
+    if tables > _MAX_TABLES:
         yield Finding("too many tables", str(tables), feed="marts")
 
 

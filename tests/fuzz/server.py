@@ -28,7 +28,7 @@ LOGIN: Key = ("ManagerLogin", 0, False)
 _RESET = struct.pack("ii", 1, 0)
 # A mutant whose rows never end is read up to MAX_ROWS, in pages of a few rows, which takes minutes.
 # After this many responses to the same call, the server fails it.
-_MOST_SERVED = 500
+_MAX_SERVED = 500
 _ROUTES = {f"api/client/{name}".lower(): endpoint for name, endpoint in ENDPOINTS.items()}
 
 
@@ -121,7 +121,7 @@ class MutantServer:
             served = self.orders.served.setdefault(key, [])
             if served and mutant.when == "first":
                 response = _healthy(endpoint, fields, as_xml=is_xml)
-            elif len(served) >= _MOST_SERVED:
+            elif len(served) >= _MAX_SERVED:
                 response = Response(b"", b"", b"text/plain", status=503)
             else:
                 response = mutate(mutant, fields, client=client, day=day, other=other)

@@ -27,7 +27,7 @@ _LONGEST = 4_000_000
 _FRACTION_OR_EXPONENT = re.compile(
     r"-?(?:0|[1-9]\d*)(?:\.\d+(?:[eE][+-]?\d{1,3})?|[eE][+-]?\d{1,3})"
 )
-_MOST_DIGITS = 30
+_MAX_DIGITS = 30
 
 
 class _Doubled(dict[str, Any]):
@@ -168,7 +168,7 @@ def _whole(text: str) -> str:
     if _FRACTION_OR_EXPONENT.fullmatch(text) is None:
         return text
     number = Decimal(text)
-    is_whole = number.adjusted() < _MOST_DIGITS and number == number.to_integral_value()
+    is_whole = number.adjusted() < _MAX_DIGITS and number == number.to_integral_value()
     return str(int(number)) if is_whole else text
 
 

@@ -10,7 +10,7 @@ from psycopg.sql import SQL, Identifier
 
 from lcm_pipeline.warehouse.connection import Warehouse
 
-MOST_SHOWN = 8
+MAX_SHOWN = 8
 
 
 def read_mart(warehouse: Warehouse, name: str) -> list[dict[str, Any]]:
@@ -32,7 +32,7 @@ def assert_answer(
         for column, value in row.items():
             if which in actual and not _alike(value, actual[which][column]):
                 wrong.append(f"{which} {column}: expected {value!r}, not {actual[which][column]!r}")
-    assert not wrong, f"{name}: {len(wrong)} differences, such as\n" + "\n".join(wrong[:MOST_SHOWN])
+    assert not wrong, f"{name}: {len(wrong)} differences, such as\n" + "\n".join(wrong[:MAX_SHOWN])
 
 
 def _by_key(rows: Sequence[dict[str, Any]], key: Sequence[str]) -> dict[Any, dict[str, Any]]:

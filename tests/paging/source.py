@@ -12,7 +12,7 @@ from lcm_pipeline.model.pages import Page, PageRequest, SourceRow
 
 _VERSIONS = 1_000_003
 # A source that is read for long would grow, and slow the long run down without benefit.
-_MOST_ROWS = 45
+_MAX_ROWS = 45
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Source:
     def change(self) -> None:
         """Make one random change: a new, late, deleted or changed row."""
         top = max((moment for moment, _ in self.rows.values()), default=0)
-        kind = self.rng.randrange(5) if len(self.rows) < _MOST_ROWS else 3
+        kind = self.rng.randrange(5) if len(self.rows) < _MAX_ROWS else 3
         if kind == 0 or not self.rows:
             self.insert(top + self.rng.randrange(2))
         elif kind == 1:

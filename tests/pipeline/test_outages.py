@@ -129,7 +129,7 @@ def test_the_daily_sync_gives_up_when_its_day_should_be_complete(
     make_settings: MakeSettings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(outages, "_MOST_WAITS", 2)
+    monkeypatch.setattr(outages, "_MAX_WAITS", 2)
     source = programme(clients=3)
     source.service.faults.set(OUTAGE)
     settings = make_settings(source, warehouse)

@@ -14,7 +14,7 @@ from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 _LOADING = ("src", "href", "srcset", "data", "poster", "action", "background", "xlink:href")
-_MOST_BYTES = 1_000_000
+_MAX_BYTES = 1_000_000
 
 
 def test_the_page_loads_nothing(page_of_chance: Page) -> None:
@@ -39,7 +39,7 @@ def test_the_page_forbids_itself_to_load_anything(page_of_chance: Page) -> None:
 
 
 def test_the_page_is_small_enough_to_mail(page_of_chance: Page) -> None:
-    assert len(page_of_chance.text.encode()) < _MOST_BYTES
+    assert len(page_of_chance.text.encode()) < _MAX_BYTES
 
 
 def test_no_phone_and_no_card_is_on_the_page(by_chance: Synced, page_of_chance: Page) -> None:

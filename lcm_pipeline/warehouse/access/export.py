@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _BATCH = 20_000
 # The precision of Arrow's decimal128.
-_MOST_DIGITS = 38
+_MAX_DIGITS = 38
 # Texts that a spreadsheet reads as a formula, after OWASP's "CSV injection". Its import drops the
 # apostrophe, or shows it.
 _TEXTS = frozenset({psycopg.adapters.types[name].oid for name in ("text", "varchar", "bpchar")})
@@ -144,11 +144,11 @@ def _decimal(session: Session, mart: str, column: str) -> "pa.DataType":
     )
     scale, largest = session.execute(measure).fetchone() or (None, None)
     if scale is None or largest is None:
-        return pa.decimal128(_MOST_DIGITS, 2)
+        return pa.decimal128(_MAX_DIGITS, 2)
     # Digits before and after the point together. NaN and infinity do not fit a decimal.
-    if not Decimal(largest).is_finite() or len(str(int(largest))) + scale > _MOST_DIGITS:
+    if not Decimal(largest).is_finite() or len(str(int(largest))) + scale > _MAX_DIGITS:
         return pa.float64()
-    return pa.decimal128(_MOST_DIGITS, scale)
+    return pa.decimal128(_MAX_DIGITS, scale)
 
 
 def _batches(session: Session, mart: str) -> Iterator[list[tuple[Any, ...]]]:

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 # From PostgreSQL 16 on, inheritance is an option of each membership, not of the role.
 _INHERITING = 160_000
 # In one warning; the next lcm migrate names the others.
-_MOST_STATEMENTS = 10
+_MAX_STATEMENTS = 10
 
 
 class MissingRightsError(WarehouseUnavailableError):
@@ -151,8 +151,8 @@ def give_to_owner(session: psycopg.Connection) -> None:
             "%s of the warehouse could not be given to its owner, as it is in use or this user"
             " may not: run lcm migrate again, or have a superuser run in this database: %s%s",
             "one object" if len(left) == 1 else f"{len(left):,} objects",
-            "; ".join(left[:_MOST_STATEMENTS]),
-            " …" if len(left) > _MOST_STATEMENTS else "",
+            "; ".join(left[:_MAX_STATEMENTS]),
+            " …" if len(left) > _MAX_STATEMENTS else "",
         )
 
 

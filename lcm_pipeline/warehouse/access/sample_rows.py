@@ -16,7 +16,7 @@ _PERSONAL = frozenset({
     "client_id", "phone", "card_number", "out_number", "cheque_number",
     "coupon_number", "subject", "extra",
 })  # fmt: skip
-_MOST_ROWS = 5
+_MAX_ROWS = 5
 
 
 class SampleRows(NamedTuple):
@@ -38,6 +38,6 @@ def sample_rows(warehouse: Warehouse, table_name: str, window: Window) -> Sample
             day=Identifier(table.date_column)
         )
     statement += SQL(" limit %(most)s")
-    values = {"first": window.first, "last": window.last, "most": _MOST_ROWS}
+    values = {"first": window.first, "last": window.last, "most": _MAX_ROWS}
     with warehouse.connect() as session:
         return SampleRows(columns, session.execute(statement, values).fetchall())

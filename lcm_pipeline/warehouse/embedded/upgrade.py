@@ -58,7 +58,7 @@ from lcm_pipeline.warehouse.embedded.upgrade_errors import HomeInUseError, Upgra
 from lcm_pipeline.warehouse.queries import composed, query
 
 # Differences between the servers that an error message lists.
-_MOST_DIFFERENCES = 12
+_MAX_DIFFERENCES = 12
 _OLD_PORT, _NEW_PORT = 5433, 5434
 # A server that is stopping may take a moment; a command that runs is not waited for.
 _PATIENCE_SECONDS = 5.0
@@ -245,7 +245,7 @@ def _differences(before: Contents, after: Contents) -> str:
     )
     lines = [
         f"{kind} {name} of database {database}: {before.get(key)} before, {after.get(key)} after"
-        for key in different[:_MOST_DIFFERENCES]
+        for key in different[:_MAX_DIFFERENCES]
         for database, kind, name in [key]
     ]
     return "\n".join(lines)

@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 _ANY_TASK = TaskRange(0, 2**63 - 1)
 # A client is retired after this many consecutive runs in which the source refused it, while it
 # returned data for other clients.
-_MOST_REFUSALS = 3
+_MAX_REFUSALS = 3
 
 
 @dataclass(frozen=True)
@@ -319,7 +319,7 @@ class _Publication:
 
     def _retire_clients(self) -> None:
         """Mark clients without a proven reading as pending; retire those the source has lost."""
-        values = {"run_id": self.run.run_id, "feed": self.run.feed, "most_refusals": _MOST_REFUSALS}
+        values = {"run_id": self.run.run_id, "feed": self.run.feed, "most_refusals": _MAX_REFUSALS}
         self.session.execute(query("leave_pending_clients"), values)
         self.session.execute(query("reinstate_responding"))
         self.session.execute(query("retire_clients"), values)

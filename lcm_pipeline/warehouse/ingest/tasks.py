@@ -15,7 +15,7 @@ import psycopg
 from psycopg.rows import class_row
 from psycopg.sql import SQL, Identifier
 
-from lcm_pipeline.model.readings import MOST_UNKNOWN_FIELDS, Outcome, Task
+from lcm_pipeline.model.readings import MAX_UNKNOWN_FIELDS, Outcome, Task
 from lcm_pipeline.model.tables import CoreTable
 from lcm_pipeline.model.texts import shorten
 from lcm_pipeline.warehouse.ingest.runs import Run
@@ -347,5 +347,5 @@ def _quarantine(session: psycopg.Connection, run: Run, outcomes: Sequence[Outcom
     if names:
         session.execute(
             query("record_unknown_fields"),
-            {"feed": run.feed, "names": sorted(names), "most": MOST_UNKNOWN_FIELDS},
+            {"feed": run.feed, "names": sorted(names), "most": MAX_UNKNOWN_FIELDS},
         )

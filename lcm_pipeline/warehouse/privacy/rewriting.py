@@ -17,7 +17,7 @@ from lcm_pipeline.warehouse.connection import Session
 from lcm_pipeline.warehouse.lock_waits import wait_exclusive
 from lcm_pipeline.warehouse.queries import fetch_value
 
-_MOST_SECONDS = 35 * 60.0
+_MAX_SECONDS = 35 * 60.0
 _PATIENCE_SECONDS, _INTERVAL_SECONDS = 1.0, 0.05
 
 
@@ -32,7 +32,7 @@ def one_rewrite_at_a_time(session: Session, waiter: str) -> Iterator[None]:
     session: an autocommit session. waiter: its name in the log. Raises WarehouseLockedError when
     another rewrite does not end for half an hour.
     """
-    wait_exclusive(session, "rewrite", waiter, _MOST_SECONDS)
+    wait_exclusive(session, "rewrite", waiter, _MAX_SECONDS)
     try:
         yield
     finally:
