@@ -63,7 +63,6 @@ def measure(postgres: str, population: Population, schedule: Schedule) -> Measur
     warehouse = Warehouse(urlsplit(postgres)._replace(path=f"/{name}").geturl())
     migrate(warehouse)
     year = simulate_year(warehouse, population, schedule)
-    warehouse.close()
     with psycopg.connect(postgres, autocommit=True) as session:
         session.execute(f"drop database {name}".encode())
     return _summed(schedule, year, time.monotonic() - started)

@@ -34,7 +34,6 @@ def cloned_warehouse(postgres: str, template: str) -> Iterator[Warehouse]:
         )
     warehouse = Warehouse(address_of(postgres, name))
     yield warehouse
-    warehouse.close()
     with psycopg.connect(postgres, autocommit=True) as session:
         session.execute(SQL("drop database {} with (force)").format(Identifier(name)))
 

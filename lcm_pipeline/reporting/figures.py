@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -15,7 +15,8 @@ from lcm_pipeline.reporting.completeness import Completeness
 from lcm_pipeline.reporting.formats import Formats
 from lcm_pipeline.reporting.periods import Period
 from lcm_pipeline.warehouse.access.dictionary import russian_definitions
-from lcm_pipeline.warehouse.access.frames import open_mart_snapshot
+from lcm_pipeline.warehouse.access.frames import read_report
+from lcm_pipeline.warehouse.access.mart_snapshot import open_mart_snapshot
 from lcm_pipeline.warehouse.connection import Warehouse
 
 # The queries of sql/reports: those that take the day of the report, and those of the newest day.
@@ -72,17 +73,18 @@ def read_figures(
     period: adds the stores of that period, through the day. Raises ReportError when there is no
     such day.
     """
-    with open_mart_snapshot(warehouse) as marts:
-        completeness = Completeness(marts.read("completeness"))
+    with open_mart_snapshot(warehouse, "lcm report") as session:
+        read = partial(read_report, session)
+        completeness = Completeness(read("completeness"))
         chosen = _choose_day(completeness, day, period)
-        results = {name: marts.read(name, day=chosen) for name in _DAY_QUERIES}
-        results |= {name: marts.read(name) for name in _NEWEST_DAY_QUERIES}
-        [standing] = marts.read("standing", day=chosen).to_dict("records")
-        assumptions = marts.read("assumptions")
-        comments = marts.read("definitions")
+        results = {name: read(name, day=chosen) for name in _DAY_QUERIES}
+        results |= {name: read(name) for name in _NEWEST_DAY_QUERIES}
+        [standing] = read("standing", day=chosen).to_dict("records")
+        assumptions = read("assumptions")
+        comments = read("definitions")
         if period is not None:
             days = completeness.days_of(period, chosen)
-            results["store_periods"] = marts.read(
+            results["store_periods"] = read(
                 "store_periods",
                 first=days.first,
                 last=days.last,
@@ -109,8 +111,8 @@ def known_range(warehouse: Warehouse) -> tuple[date, date]:
 
     Raises ReportError.
     """
-    with open_mart_snapshot(warehouse) as marts:
-        completeness = Completeness(marts.read("completeness"))
+    with open_mart_snapshot(warehouse, "lcm report") as session:
+        completeness = Completeness(read_report(session, "completeness"))
         last = _choose_day(completeness, None)
     return completeness.days()[0], last
 

@@ -13,7 +13,6 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import pq
@@ -37,9 +36,6 @@ from lcm_pipeline.warehouse.transient_errors import (
     is_starting_up,
     is_transient,
 )
-
-if TYPE_CHECKING:
-    import sqlalchemy
 
 __all__ = ["Session", "Warehouse", "WarehouseUnavailableError", "is_transient", "open_warehouse"]
 
@@ -142,21 +138,6 @@ class Warehouse:
         parts = dict(self._session_parts)
         return {**parts, "options": f"{parts['options']} {options}".strip()}
 
-    def close(self) -> None:
-        """Close the sessions of the engine's pool, if there is one."""
-        if "engine" in self.__dict__:
-            self.engine.dispose()
-
-    @cached_property
-    def engine(self) -> "sqlalchemy.Engine":
-        """The SQLAlchemy engine for pandas, one per Warehouse."""
-        # Imported here: the import takes longer than everything else in `lcm status`.
-        import sqlalchemy
-
-        return sqlalchemy.create_engine(
-            "postgresql+psycopg://", creator=self.connect, pool_pre_ping=True
-        )
-
     @cached_property
     def _refuses_options(self) -> threading.Event:
         """Set once a pooler has refused start-up options."""
@@ -207,7 +188,6 @@ def open_warehouse(settings: Settings, *, is_read_only: bool = False) -> Iterato
             except EmbeddedPostgresError as error:
                 raise WarehouseUnavailableError(str(error)) from error
             warehouse = Warehouse(url, is_embedded=True, is_read_only=is_read_only)
-        stack.callback(warehouse.close)
         _check(warehouse)
         yield warehouse
 

@@ -84,9 +84,9 @@ def _part(part: Composable | str | Sequence[str]) -> Composable:
 
 
 @cache
-def report_query(name: str) -> str:
+def report_query(name: str) -> bytes:
     """The text of sql/reports/<name>.sql, which reads only the schema mart."""
-    return (sql_folder() / "reports" / f"{name}.sql").read_text(encoding="utf-8")
+    return (sql_folder() / "reports" / f"{name}.sql").read_bytes()
 
 
 def migration_files() -> list[Path]:

@@ -42,7 +42,6 @@ def filled(postgres: str, template: str) -> Iterator[Warehouse]:
         session.execute(SQL("create database dashboards template {}").format(Identifier(template)))
     warehouse = Warehouse(address_of(postgres, "dashboards"))
     yield warehouse
-    warehouse.close()
     with psycopg.connect(postgres, autocommit=True) as session:
         session.execute("drop database dashboards with (force)")
 

@@ -77,7 +77,6 @@ def clean(
         command = engine.begin_command(FEEDS, MARCH)
         for feed in FEEDS:
             engine.sync(feed, MARCH, command_id=command)
-        warehouse.close()
         session.execute(f"drop database {name} with (force)".encode())
     yield requests_since(source)
 

@@ -11,7 +11,8 @@ from lcm_pipeline.reporting.figures import ReportError
 from lcm_pipeline.reporting.formats import Formats
 from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.superset.definition import dashboards_folder, read_definition
-from lcm_pipeline.warehouse.access.frames import open_mart_snapshot
+from lcm_pipeline.warehouse.access.frames import read_report
+from lcm_pipeline.warehouse.access.mart_snapshot import open_mart_snapshot
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.status import read_overview
 from tests.reporting.reading_pages import Page, number
@@ -217,27 +218,27 @@ def test_a_store_without_a_name_is_shown_by_its_number(shop: Shop) -> None:
 
 def test_all_numbers_of_a_page_are_from_one_snapshot(shop: Shop) -> None:
     shop.sync(START)
-    with open_mart_snapshot(shop.warehouse) as marts:
-        (before,) = marts.read("programme_days", day=START)["net_sales"]
+    with open_mart_snapshot(shop.warehouse, "lcm report") as marts:
+        (before,) = read_report(marts, "programme_days", day=START)["net_sales"]
         shop.sync(SECOND)
         with shop.warehouse.connect() as session:
             session.execute("delete from core.operations")
             session.commit()
         refresh_marts(shop.warehouse, everything=True)
-        assert marts.read("programme_days", day=START)["net_sales"].to_list() == [before]
-    with open_mart_snapshot(shop.warehouse) as marts:
-        assert marts.read("programme_days", day=START)["net_sales"].to_list() != [before]
+        assert read_report(marts, "programme_days", day=START)["net_sales"].to_list() == [before]
+    with open_mart_snapshot(shop.warehouse, "lcm report") as marts:
+        assert read_report(marts, "programme_days", day=START)["net_sales"].to_list() != [before]
 
 
 def test_a_lost_server_is_a_postgres_error(shop: Shop) -> None:
     with (
         pytest.raises(psycopg.OperationalError),
-        open_mart_snapshot(shop.warehouse) as marts,
+        open_mart_snapshot(shop.warehouse, "lcm report") as marts,
         shop.warehouse.connect(autocommit=True) as session,
     ):
-        marts.read("completeness")
+        read_report(marts, "completeness")
         session.execute(
             "select pg_terminate_backend(pid) from pg_stat_activity"
             " where datname = current_database() and pid <> pg_backend_pid()"
         )
-        marts.read("completeness")
+        read_report(marts, "completeness")

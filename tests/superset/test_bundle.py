@@ -75,10 +75,7 @@ def _values_of(part: object, key: str) -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def bundle(postgres: str, template: str) -> dict[str, bytes]:
     warehouse = Warehouse(address_of(postgres, template))
-    try:
-        return bundle_of(warehouse)
-    finally:
-        warehouse.close()
+    return bundle_of(warehouse)
 
 
 def test_the_bundle_has_a_file_for_each_chart_dashboard_and_mart(bundle: dict[str, bytes]) -> None:

@@ -59,7 +59,6 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, embedded_postgres(Path(folder)) as url:
         warehouse = Warehouse(url)
         fill(warehouse, Path(folder))
-        warehouse.close()
         output.write_bytes(gzip.compress(dump(url), mtime=0))
     print(f"wrote {output}")
 

@@ -64,8 +64,6 @@ def restored(request: pytest.FixtureRequest, postgres: str, template: str) -> It
     with _new_database(postgres, "restored_warehouse") as warehouse:
         with warehouse.connect(autocommit=True) as session:
             session.execute(gzip.decompress(dumped.read_bytes()))
-        # A database with sessions cannot be cloned.
-        warehouse.close()
         yield "restored_warehouse"
 
 
@@ -85,7 +83,6 @@ def _new_database(postgres: str, name: str) -> Iterator[Warehouse]:
     try:
         yield warehouse
     finally:
-        warehouse.close()
         with psycopg.connect(postgres, autocommit=True) as session:
             session.execute(SQL("drop database {} with (force)").format(Identifier(name)))
 

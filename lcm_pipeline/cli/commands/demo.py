@@ -79,7 +79,8 @@ def demo(
             verification = verify_clients(mine, warehouse, _VERIFIED)
             print_verification(verification)
             console.print("\nSales and points of each store:")
-            print_frame(read_frame(warehouse, "demo_answer"))
+            with warehouse.connect() as session:
+                print_frame(read_frame(session, "demo_answer"))
             _print_next_steps(home, programme, days, time.monotonic() - began_at)
     if verification.differences or not all(report.is_complete for report in reports):
         raise typer.Exit(INCOMPLETE)

@@ -6,7 +6,6 @@ columns, which the server sorts. So equal marts give equal files.
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -14,8 +13,8 @@ import psycopg
 from psycopg.sql import SQL, Composable, Composed, Identifier
 
 from lcm_pipeline.model.extras import requires_extra
+from lcm_pipeline.warehouse.access.mart_snapshot import open_mart_snapshot
 from lcm_pipeline.warehouse.connection import Session, Warehouse
-from lcm_pipeline.warehouse.errors import OTHER_SCHEMA_ERRORS, WarehouseUnavailableError
 from lcm_pipeline.warehouse.queries import query
 
 if TYPE_CHECKING:
@@ -37,7 +36,10 @@ def export_csv(
 
     spreadsheet_safe: an apostrophe before each text that a spreadsheet would run as a formula.
     """
-    with _open_snapshot(warehouse, mart) as session, session.cursor() as cursor:
+    with (
+        open_mart_snapshot(warehouse, "lcm export", f"mart.{mart}") as session,
+        session.cursor() as cursor,
+    ):
         rows = _ordered_rows_of(session, mart, spreadsheet_safe=spreadsheet_safe)
         statement = SQL("copy ({}) to stdout (format csv, header)").format(rows)
         with cursor.copy(statement) as copy:
@@ -54,7 +56,7 @@ def export_parquet(warehouse: Warehouse, mart: str, file: BinaryIO) -> int:
     """
     with requires_extra("parquet", "lcm export --format parquet"):
         import pyarrow.parquet as parquet
-    with _open_snapshot(warehouse, mart) as session:
+    with open_mart_snapshot(warehouse, "lcm export", f"mart.{mart}") as session:
         schema = _schema_of(session, mart)
         rows = 0
         with parquet.ParquetWriter(file, schema) as writer:
@@ -62,24 +64,6 @@ def export_parquet(warehouse: Warehouse, mart: str, file: BinaryIO) -> int:
                 writer.write_batch(_as_arrow(schema, batch))
                 rows += len(batch)
         return rows
-
-
-@contextmanager
-def _open_snapshot(warehouse: Warehouse, mart: str) -> Iterator[Session]:
-    """Open a session with one snapshot; raises WarehouseUnavailableError if the mart is missing."""
-    try:
-        with warehouse.connect(application_name="lcm export") as session:
-            session.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-            yield session
-    except OTHER_SCHEMA_ERRORS as error:
-        raise WarehouseUnavailableError(
-            f"The warehouse {warehouse.location} has no mart.{mart}: run lcm migrate"
-        ) from error
-    except psycopg.errors.InsufficientPrivilege as error:
-        raise WarehouseUnavailableError(
-            f"The warehouse {warehouse.location} does not let this user read mart.{mart}: make the"
-            " user of LCM_DATABASE_URL a member of lcm_bi"
-        ) from error
 
 
 def _rows_of(mart: str) -> Composed:
