@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 LONGEST_RETRY_AFTER = 60.0
 # Characters: longer than any HTTP date.
 _LONGEST_HEADER = 64
+# Seconds between two lines about retries: an unreachable server causes thousands of them.
+_LINE_SPACING = 1.0
 # Seconds between two warnings of a longer Retry-After: all requests in flight get it.
 _WARNING_SPACING = 600.0
 
@@ -74,10 +76,18 @@ class RequestCounts:
 
 
 @dataclass
-class LongWaits:
-    """When a long Retry-After was last warned of; one object for all copies of a Retrier."""
+class Spacing:
+    """Keeps lines of the log some seconds apart; one object for all copies of a Retrier."""
 
-    warned_at: float = float("-inf")
+    seconds: float
+    last: float = float("-inf")
+
+    def is_due(self, now: float) -> bool:
+        """Whether a line may be logged now; the next one may be after `seconds`."""
+        if now - self.last < self.seconds:
+            return False
+        self.last = now
+        return True
 
 
 @dataclass
@@ -93,7 +103,8 @@ class Retrier:
     counts: RequestCounts
     cool_down: Callable[[float], None]
     budget: float = float("inf")
-    long_waits: LongWaits = field(default_factory=LongWaits)
+    lines: Spacing = field(default_factory=lambda: Spacing(_LINE_SPACING))
+    warnings: Spacing = field(default_factory=lambda: Spacing(_WARNING_SPACING))
 
     async def run(
         self, send: Callable[[], Awaitable[ResultT]], *, repeatable: bool = True
@@ -131,35 +142,31 @@ class Retrier:
         self.counts.retries += 1
         wait = self.policy.wait_after(error, error.attempts)
         most = self.policy.throttled_attempts if _is_throttled(error) else self.policy.attempts
-        logger.info(
-            "%s: %s, attempt %d of %d, next in %.1f s",
-            error.call_name,
-            error.reason,
-            error.attempts,
-            most,
-            wait,
-        )
-        if error.retry_after is not None and error.retry_after > self.policy.longest_retry_after:
-            self._warn_of_long_wait(error, most, wait)
+        now = self.clock.monotonic()
+        if self.lines.is_due(now):
+            logger.info(
+                "%s: %s, attempt %d of %d, next in %.1f s",
+                error.call_name,
+                error.reason,
+                error.attempts,
+                most,
+                wait,
+            )
+        is_long = (error.retry_after or 0.0) > self.policy.longest_retry_after
+        if is_long and self.warnings.is_due(now):
+            # Says why nothing moves, also where only warnings are shown.
+            logger.warning(
+                "%s: %s. Trying again every %.0f s, %d times at most; or stop with Ctrl-C, and run"
+                " the same command later: what was done is kept",
+                error.call_name,
+                error.reason,
+                wait,
+                most,
+            )
         if _is_throttled(error):
             self.cool_down(wait)
         elif wait > 0:
             await self.clock.sleep(wait)
-
-    def _warn_of_long_wait(self, error: TransientError, most: int, wait: float) -> None:
-        """Say why nothing moves, also where only warnings are shown, but not for each request."""
-        now = self.clock.monotonic()
-        if now - self.long_waits.warned_at < _WARNING_SPACING:
-            return
-        self.long_waits.warned_at = now
-        logger.warning(
-            "%s: %s. Trying again every %.0f s, %d times at most; or stop with Ctrl-C, and run the"
-            " same command later: what was done is kept",
-            error.call_name,
-            error.reason,
-            wait,
-            most,
-        )
 
 
 @dataclass

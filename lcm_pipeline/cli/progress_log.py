@@ -3,7 +3,6 @@
 import json
 import logging
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -15,8 +14,6 @@ from lcm_pipeline.model.texts import strip_control_characters
 from lcm_pipeline.sync.progress import LoggedProgress, Progress
 
 _PACKAGE = "lcm_pipeline"
-# Logs thousands of lines while the server is unreachable.
-_RETRIES = "lcm_pipeline.api.retries"
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +27,7 @@ class _AboveBarsHandler(logging.Handler):
     def __init__(self, bars: ProgressBar) -> None:
         super().__init__()
         self._bars = bars
-        self.addFilter(_PackageFilter())
+        self.addFilter(_is_shown)
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.levelno < logging.WARNING:
@@ -70,25 +67,9 @@ class _JsonFormatter(logging.Formatter):
         return json.dumps(entry, ensure_ascii=False)
 
 
-class _PackageFilter(logging.Filter):
-    """Passes warnings of all loggers, and lower levels only of this package.
-
-    Retries are limited to one line per second.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._last_retry_line = float("-inf")
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if record.levelno >= logging.WARNING:
-            return True
-        if record.name == _RETRIES:
-            now = time.monotonic()
-            if now - self._last_retry_line < 1.0:
-                return False
-            self._last_retry_line = now
-        return record.name.startswith(_PACKAGE)
+def _is_shown(record: logging.LogRecord) -> bool:
+    """Whether it is a warning of any logger, or any line of this package."""
+    return record.levelno >= logging.WARNING or record.name.startswith(_PACKAGE)
 
 
 @contextmanager
@@ -105,13 +86,13 @@ def command_progress(
             yield bars
         return
     level = logging.DEBUG if is_verbose else logging.WARNING if is_quiet else logging.INFO
-    passes, package_level = _PackageFilter(), package.level
+    package_level = package.level
     handlers = {handler: (handler.level, handler.formatter) for handler in logging.root.handlers}
     package.setLevel(level)
     for handler in handlers:
         handler.setLevel(level)
         handler.setFormatter(_JsonFormatter() if form is LogFormat.JSON else _TextFormatter())
-        handler.addFilter(passes)
+        handler.addFilter(_is_shown)
     try:
         yield LoggedProgress()
     finally:
@@ -119,4 +100,4 @@ def command_progress(
         for handler, (handler_level, formatter) in handlers.items():
             handler.setLevel(handler_level)
             handler.setFormatter(formatter)
-            handler.removeFilter(passes)
+            handler.removeFilter(_is_shown)

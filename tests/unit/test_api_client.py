@@ -262,6 +262,15 @@ def test_retry_after_is_honoured(header: str, waits: float, status: int) -> None
     assert sum(time.waits) == pytest.approx(waits)
 
 
+def test_retries_are_logged_at_most_once_a_second(caplog: pytest.LogCaptureFixture) -> None:
+    time = FakeTime()
+    caplog.set_level("INFO")
+    service = Service(otherwise=lambda _: Response(status=429, headers={"Retry-After": "0.25"}))
+    failing(service, time=time)
+    # 19 waits of a quarter of a second.
+    assert sum("next in 0.2 s" in one for one in caplog.messages) == 5
+
+
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize(
     ("header", "seconds"),
