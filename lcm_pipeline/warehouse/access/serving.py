@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from lcm_pipeline.files import stored_secret
 from lcm_pipeline.warehouse.access.bi_logins import ensure_bi_login
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.embedded.folder import ServerFolder
@@ -45,13 +45,8 @@ def prepare_login(warehouse: Warehouse, home: Path, *, group: str) -> ServedLogi
     name = f"{group}_reader"
     folder = ServerFolder(Path(os.path.realpath(home)))
     password_file = home / "serve" / name
-    if not password_file.exists():
-        password_file.parent.mkdir(mode=0o700, exist_ok=True)
-        # Created with its mode, so that no other user can open it before a chmod.
-        created = os.open(password_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(created, "w") as file:
-            file.write(secrets.token_urlsafe(18))
-    ensure_bi_login(warehouse, name=name, password=password_file.read_text("utf-8"), group=group)
+    password_file.parent.mkdir(mode=0o700, exist_ok=True)
+    ensure_bi_login(warehouse, name=name, password=stored_secret(password_file), group=group)
     parts = conninfo_to_dict(warehouse.url)
     if require_password_of(folder, name):
         with warehouse.connect(autocommit=True) as session:
