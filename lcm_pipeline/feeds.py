@@ -23,8 +23,8 @@ from lcm_pipeline.transform.operations import land_operations
 class Feed:
     """One feed.
 
-    tables: those it fills; totals are compared with the first one. other_tables: of core, which its
-    rows fill too, with cards or names.
+    tables: those it fills; totals are compared with the first one. name_tables: of core, with
+    the names that its rows contain. other_tables: of core, which its rows fill too.
     land: turns the rows of one client into records; None for the roster, which is read by day.
     assets: the Dagster assets it materializes, each with its description; the first one has the
     checks. asset_group: where the UI shows them. label: its name in the report and the dashboards,
@@ -39,6 +39,7 @@ class Feed:
     assets: Mapping[str, str]
     asset_group: str
     label: tuple[str, str]
+    name_tables: tuple[str, ...] = ()
     other_tables: tuple[str, ...] = ()
     land: Callable[[ClientRows], Landing] | None = None
     details: Endpoint[Any, Any] | None = None
@@ -79,7 +80,8 @@ REGISTRATIONS = Feed(
     name="registrations",
     endpoint=endpoints.CLIENT_INFO_PERIOD,
     tables=(tables.registrations, tables.clients),
-    other_tables=("cards", "points_of_sale"),
+    name_tables=("points_of_sale",),
+    other_tables=("cards",),
     assets={
         "clients": "One row per client who registered on the day, from ClientInfoPeriod.\n\n"
         "Fills `core.registrations`, `core.clients`, `core.cards` and `core.points_of_sale`. A day "
@@ -93,7 +95,7 @@ OPERATIONS = Feed(
     name="operations",
     endpoint=endpoints.OPERATION_HISTORY,
     tables=(tables.operations, tables.clients),
-    other_tables=("bonus_sources",),
+    name_tables=("bonus_sources",),
     assets={
         "operations": "One row per component of an operation of the day, from OperationHistory.\n\n"
         "Fills `core.operations`, and the phones of `core.clients`. A range of days costs one "
@@ -125,7 +127,7 @@ FAVOURITES = Feed(
         tables.favourite_groups,
         tables.favourite_stats,
     ),
-    other_tables=("goods",),
+    name_tables=("goods",),
     assets={
         "favourite_offers": "One row per offer made on the day, in `core.favourite_offers`.",
         "favourite_goods": "One row per good of an offer, in `core.favourite_goods`; goods have no "

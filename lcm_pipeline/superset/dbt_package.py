@@ -132,7 +132,7 @@ def _feed_of(table: str) -> str:
     return next(
         feed.name
         for feed in FEEDS
-        if table in (*(each.name for each in feed.tables), *feed.other_tables)
+        if table in (*(each.name for each in feed.tables), *feed.name_tables, *feed.other_tables)
     )
 
 

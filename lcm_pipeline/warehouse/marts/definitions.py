@@ -72,9 +72,9 @@ from typing import Literal
 from lcm_pipeline.feeds import FEEDS
 from lcm_pipeline.warehouse.queries import sql_folder
 
-# Inputs that show which days are known, and tables of names.
+# Inputs that show which days are known.
 OF_RUNS = {"as_of", "readings", "readings_by_day"}
-NAMES = {"points_of_sale", "bonus_sources", "goods"}
+NAMES = {name for feed in FEEDS for name in feed.name_tables}
 _FEEDS_OF = {
     table.name: {feed.name for feed in FEEDS if table in feed.tables}
     for each in FEEDS
