@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from lcm_pipeline.files import stored_secret
+from lcm_pipeline.patience import comes_true
 from lcm_pipeline.warehouse.access.bi_logins import ensure_bi_login
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.embedded.folder import ServerFolder
@@ -66,15 +66,16 @@ def serve(login: ServedLogin, port: int, on_ready: Callable[[int], None]) -> Non
 
 def _wait_for_password_check(address: str) -> None:
     """Wait until the server refuses a wrong password: it reloads pg_hba.conf asynchronously."""
-    deadline = time.monotonic() + _RELOAD_SECONDS
-    while time.monotonic() < deadline:
+
+    def is_refused() -> bool:
         try:
             psycopg.connect(address).close()
         except psycopg.OperationalError as error:
-            if "password authentication failed" in str(error):
-                return
-        time.sleep(0.05)
-    raise WarehouseUnavailableError(
-        "The embedded server accepts the login without its password, so nothing is served: check"
-        " pg_hba.conf in its data folder"
-    )
+            return "password authentication failed" in str(error)
+        return False
+
+    if not comes_true(is_refused, within=_RELOAD_SECONDS):
+        raise WarehouseUnavailableError(
+            "The embedded server accepts the login without its password, so nothing is served:"
+            " check pg_hba.conf in its data folder"
+        )

@@ -9,7 +9,6 @@ kill -9 leaves no stale lock.
 import errno
 import fcntl
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from lcm_pipeline.files import QUOTED_LINES, end_of_log, last_lines
+from lcm_pipeline.patience import comes_true
 
 OWN_DATABASE = "or set LCM_DATABASE_URL to a Postgres of your own"
 _RECORD_BYTES = 4096
@@ -163,15 +163,14 @@ def opened_lock(path: Path) -> Iterator[int]:
 
 def try_lock(lock: int, operation: int, *, patience: float = 0.0) -> bool:
     """Take the lock, retrying for `patience` seconds; False if others still hold it."""
-    deadline = time.monotonic() + patience
-    while True:
+
+    def is_taken() -> bool:
         try:
             fcntl.flock(lock, operation | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno not in (errno.EAGAIN, errno.EACCES):
                 raise
-        else:
-            return True
-        if time.monotonic() >= deadline:
             return False
-        time.sleep(0.01)
+        return True
+
+    return comes_true(is_taken, within=patience, pause=0.01)

@@ -9,7 +9,6 @@ A command is unfinished until each of its feeds is published. The same command, 
 resumes it and does not read again what it has published.
 """
 
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from psycopg.rows import dict_row
 from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.model.pseudonyms import PseudonymKeyError, Pseudonyms
 from lcm_pipeline.model.windows import Window
+from lcm_pipeline.patience import comes_true
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Warehouse, is_transient
 from lcm_pipeline.warehouse.ingest.state import require_pseudonyms
@@ -34,7 +34,6 @@ RunStatus = Literal["reading", "published", "stopped", "abandoned", "missing"]
 _NO_KEYS = Pseudonyms()
 # How long to wait for the server to end a lost session.
 _END_SECONDS = 2.0
-_INTERVAL_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -347,11 +346,10 @@ def _join_again(
     ended first.
     """
     holder = {"kind": "run", "lock_id": run.run_id, "lost": lost}
-    deadline = time.monotonic() + _END_SECONDS
-    while session.execute(query("end_lost_backend"), holder).fetchall():
-        if time.monotonic() > deadline:
-            break
-        time.sleep(_INTERVAL_SECONDS)
+    comes_true(
+        lambda: not session.execute(query("end_lost_backend"), holder).fetchall(),
+        within=_END_SECONDS,
+    )
     locks.acquire_session_lock(session, "run", run.run_id)
     status = _status_of(session, run)
     if status != "reading":

@@ -5,12 +5,10 @@ update that the owner finds in `sending` was left by a push that ended. A proces
 sends no request: it checks before each one, in the session that holds the lock.
 """
 
-import time
-from collections.abc import Callable
-
 import psycopg
 
 from lcm_pipeline.model.errors import UserError
+from lcm_pipeline.patience import comes_true
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.queries import fetch_value, query
 from lcm_pipeline.warehouse.request_limits import RequestLimitsError
@@ -18,7 +16,6 @@ from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
 # The session of an owner that was killed may take a moment to end; a live owner keeps the lock.
 _PATIENCE_SECONDS = 2.0
-_INTERVAL_SECONDS = 0.05
 
 
 class PushRunningError(UserError):
@@ -52,7 +49,11 @@ SEND_CHECK_ERRORS: tuple[type[Exception], ...] = (
 
 def acquire_push_lock(reconnecting: ReconnectingSession) -> None:
     """Take the push lock; raises PushRunningError if another process holds it."""
-    if not reconnecting.run(lambda session: _lock_patiently(session, lambda: None)):
+
+    def lock(session: psycopg.Connection) -> bool:
+        return comes_true(lambda: locks.try_exclusive(session, "push"), within=_PATIENCE_SECONDS)
+
+    if not reconnecting.run(lock):
         raise PushRunningError
     keep_push_lock(reconnecting, 0)
 
@@ -64,9 +65,16 @@ def keep_push_lock(reconnecting: ReconnectingSession, push_id: int) -> None:
     """
 
     def relock(session: psycopg.Connection, lost: int) -> None:
-        # The backend of the lost session may still hold the lock: it is ended between attempts.
         holder = {"kind": "push", "lock_id": locks.EXCLUSIVE, "lost": lost}
-        if not _lock_patiently(session, lambda: session.execute(query("end_lost_backend"), holder)):
+
+        def lock() -> bool:
+            if locks.try_exclusive(session, "push"):
+                return True
+            # The backend of the lost session may still hold the lock.
+            session.execute(query("end_lost_backend"), holder)
+            return False
+
+        if not comes_true(lock, within=_PATIENCE_SECONDS):
             raise PushLostError(push_id)
         row = session.execute(query("push_status"), {"push_id": push_id}).fetchone()
         if row is not None and row[0] == "died":
@@ -99,13 +107,3 @@ def may_send(session: psycopg.Connection, quiet: float | None) -> bool:
 def was_pushing(session: psycopg.Connection, quiet: float) -> bool:
     """Whether a push may have sent a request within the last `quiet` seconds."""
     return bool(fetch_value(session, "was_pushing", {"quiet": quiet}))
-
-
-def _lock_patiently(session: psycopg.Connection, between_attempts: Callable[[], object]) -> bool:
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while not locks.try_exclusive(session, "push"):
-        between_attempts()
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(_INTERVAL_SECONDS)
-    return True

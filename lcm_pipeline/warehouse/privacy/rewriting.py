@@ -7,18 +7,18 @@ another rewrite.
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from time import monotonic, sleep
 
 import psycopg
 
 from lcm_pipeline.model.errors import UserError
+from lcm_pipeline.patience import comes_true
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Session
 from lcm_pipeline.warehouse.lock_waits import wait_exclusive
 from lcm_pipeline.warehouse.queries import fetch_value
 
 _MAX_SECONDS = 35 * 60.0
-_PATIENCE_SECONDS, _INTERVAL_SECONDS = 1.0, 0.05
+_PATIENCE_SECONDS = 1.0
 
 
 class BusyError(UserError):
@@ -49,16 +49,13 @@ def require_quiet(session: Session) -> None:
     push, until `one_rewrite_at_a_time` releases it.
     """
     # The server process of a sync that has just ended holds its locks for a moment longer.
-    deadline = monotonic() + _PATIENCE_SECONDS
-    while _is_busy(session):
-        if monotonic() > deadline:
-            raise BusyError(
-                "A sync or a push is under way, and might bring back what is taken away here."
-                " Nothing was changed: run the command again once it has ended"
-            )
-        sleep(_INTERVAL_SECONDS)
+    if not comes_true(lambda: _is_quiet(session), within=_PATIENCE_SECONDS):
+        raise BusyError(
+            "A sync or a push is under way, and might bring back what is taken away here."
+            " Nothing was changed: run the command again once it has ended"
+        )
 
 
-def _is_busy(session: Session) -> bool:
+def _is_quiet(session: Session) -> bool:
     is_syncing = fetch_value(session, "is_syncing", {"quiet": 0})
-    return bool(is_syncing) or not locks.try_exclusive(session, "push")
+    return not is_syncing and locks.try_exclusive(session, "push")
