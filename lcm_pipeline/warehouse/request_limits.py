@@ -18,7 +18,7 @@ import psycopg
 
 from lcm_pipeline.model.errors import UserError, WorkStoppedError
 from lcm_pipeline.warehouse import locks
-from lcm_pipeline.warehouse.queries import query
+from lcm_pipeline.warehouse.queries import fetch_value, query
 from lcm_pipeline.warehouse.sessions import backend_of
 
 # After this many seconds without a report a process is taken for stopped: it reports several times
@@ -107,16 +107,11 @@ def share_slots(
         locks.hold(session, locks.REQUEST_SLOTS)
         session.execute(query("forget_lost_slots"), {"most_silent": MAX_SILENT_SECONDS})
         values = {"priority": priority, "wanted": wanted, "in_flight": in_flight}
-        session.execute(query("want_slots"), values)
-        rows = session.execute(query("read_slots")).fetchall()
-        sharers = [Sharer(*row[:4]) for row in rows]
+        second = int(fetch_value(session, "want_slots", values) or 0)
+        sharers = [Sharer(*row) for row in session.execute(query("read_slots")).fetchall()]
         others = sum(sharer.held for sharer in sharers if not sharer.is_own)
-        [share] = [
-            share
-            for sharer, share in zip(sharers, shares(sharers, cap, rows[0][4]), strict=True)
-            if sharer.is_own
-        ]
-        allowed = max(0, min(share, cap - others))
+        own = [sharer.is_own for sharer in sharers].index(True)
+        allowed = max(0, min(shares(sharers, cap, second)[own], cap - others))
         session.execute(query("store_slots"), {"held": max(in_flight, allowed)})
     return allowed
 

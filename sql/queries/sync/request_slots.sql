@@ -12,18 +12,18 @@ where
     );
 
 -- name: read_slots
--- purpose: the slots that each live session wants and holds, whether it is this one, and the current second
+-- purpose: the slots that each live session wants and holds, and whether it is this one
 select
     priority,
     wanted,
     held,
-    session_pid = pg_backend_pid() as is_own,
-    extract(epoch from clock_timestamp())::bigint as second
+    session_pid = pg_backend_pid() as is_own
 from sync.request_slots
 order by session_pid;
 
 -- name: want_slots
--- purpose: record the slots that this session wants; it holds none before store_slots
+-- purpose: record the slots that this session wants, and return the current second;
+-- it holds none before store_slots
 -- parameters: priority, wanted, in_flight
 insert into sync.request_slots as slots (session_pid, priority, wanted, held, reported_at)
 values (pg_backend_pid(), %(priority)s, %(wanted)s, 0, clock_timestamp())
@@ -32,7 +32,8 @@ on conflict (session_pid) do update set
     wanted = excluded.wanted,
     reported_at = excluded.reported_at,
     -- Slots that it does not use are free for other sessions.
-    held = least(slots.held, greatest(%(in_flight)s, 0));
+    held = least(slots.held, greatest(%(in_flight)s, 0))
+returning extract(epoch from clock_timestamp())::bigint;
 
 -- name: store_slots
 -- purpose: record the slots that this session holds from now on
