@@ -12,12 +12,13 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any
 
 from lcm_pipeline.api.paging import read_page
 from lcm_pipeline.feeds import Feed, feed_named
+from lcm_pipeline.model.forgotten import Forgotten
 from lcm_pipeline.model.pages import PageRequest
 from lcm_pipeline.model.readings import Outcome, Task
 from lcm_pipeline.reading.proof import PagingHabits
@@ -193,17 +194,19 @@ class SyncRun:
     @asynccontextmanager
     async def _open_source(self) -> AsyncIterator[Source]:
         """The API as this run sees it; counts its requests, and stores how it numbers rows."""
-        base = await self.ledger.in_session(lambda s: state.read_base(s, self.feed.name))
+        pseudonyms = self.settings.pseudonyms
+        key, old_keys = self.settings.pseudonym_key_bytes, self.settings.pseudonym_old_key_bytes
+
+        def read_state(session: Session) -> tuple[int | None, Forgotten, date | None]:
+            base = state.read_base(session, self.feed.name)
+            forgotten = state.load_forgotten(session, key, old_keys)
+            state.require_pseudonyms(session, pseudonyms, is_run=True)
+            return base, forgotten, state.read_kept_from(session)
+
+        base, forgotten, kept_from = await self.ledger.in_session(read_state)
         if base is not None:
             # Single pages are verified again in each run: the source may have begun to cap them.
             self._habits.base, self._habits.is_base_proven = base, True
-        pseudonyms = self.settings.pseudonyms
-        key, old_keys = self.settings.pseudonym_key_bytes, self.settings.pseudonym_old_key_bytes
-        forgotten = await self.ledger.in_session(
-            lambda session: state.load_forgotten(session, key, old_keys)
-        )
-        await self.ledger.in_session(lambda s: state.require_pseudonyms(s, pseudonyms, is_run=True))
-        kept_from = await self.ledger.in_session(state.read_kept_from)
         async with self.shared.api.sibling() as api:
             source = Source(
                 api,
