@@ -10,7 +10,7 @@ results.py       what a sync and a verification found, for all commands that pri
 status_output.py, push_output.py  what these commands print
 progress_log.py  log lines with times;  log_format.py  what they have in common with warnings
 progress_bar.py  bars on a terminal;  marts_progress.py  lines about marts that take long
-failures.py      exit codes and error messages;  prompts.py  confirmations
+failures.py      exit codes and error messages;  prompts.py  questions
 """
 
 import sys

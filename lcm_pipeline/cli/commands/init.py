@@ -11,6 +11,7 @@ import typer
 
 from lcm_pipeline.cli.failures import FAILED
 from lcm_pipeline.cli.output import print_line
+from lcm_pipeline.cli.prompts import needing_a_terminal
 from lcm_pipeline.doctor.examination import examine
 from lcm_pipeline.doctor.findings import Level
 from lcm_pipeline.model.errors import UsageError
@@ -125,18 +126,13 @@ def _ask_for(
 def _text(question: str, *, default: str = "", is_secret: bool = False) -> str:
     # Without a terminal the answers come from a file or a pipe, which has no echo to hide.
     is_hidden = is_secret and sys.stdin.isatty()
-    try:
+    with needing_a_terminal(
+        f"nothing was written: there is no terminal to ask on, and no answer to {question!r}."
+        " Run lcm init in a terminal, or copy .env.example to .env and fill it in"
+    ):
         answer = typer.prompt(
             question, default=default, show_default=bool(default), hide_input=is_hidden
         )
-    except typer.Abort:
-        if sys.stdin.isatty():
-            raise
-        typer.echo("", err=True)
-        raise UsageError(
-            f"nothing was written: there is no terminal to ask on, and no answer to {question!r}."
-            " Run lcm init in a terminal, or copy .env.example to .env and fill it in"
-        ) from None
     return str(answer).strip()
 
 
