@@ -121,22 +121,52 @@ class MeasuredValue:
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """An earlier number of a measure, with the formatted change since then."""
+
+    before: MeasuredValue
+    change: str
+
+
+@dataclass(frozen=True)
 class Line:
-    """A measure on the day, the day before and a week before, with the formatted changes."""
+    """A measure of a day or a period, compared with earlier ones."""
 
     measure: Measure
     definition: str
     now: MeasuredValue
-    day_before: MeasuredValue
-    week_before: MeasuredValue
-    since_day_before: str
-    since_week_before: str
+    earlier: tuple[Comparison, ...]
+
+    @property
+    def is_late(self) -> bool:
+        """Whether one of its numbers is a balance that was rolled back to its day."""
+        return any(value.is_late for value in (self.now, *(one.before for one in self.earlier)))
 
 
 def compare_days(figures: Figures, query: str, measures: tuple[Measure, ...]) -> list[Line]:
-    """Compare the day of the report with earlier days: a line per measure, from a daily query."""
+    """Compare the day of the report with the day before and a week before, by a daily query."""
     rows = {row["day"]: row for row in figures[query].to_dict("records")}
-    return [_line(figures, rows, measure) for measure in measures]
+    days = [figures.day - timedelta(days=back) for back in (0, 1, 7)]
+    return [
+        _line(figures, each, *(_read_day(figures, each, day, rows.get(day)) for day in days))
+        for each in measures
+    ]
+
+
+def compare_periods(
+    figures: Figures, query: str, measures: tuple[Measure, ...], days: Days
+) -> list[Line]:
+    """Compare the days of a period with those before: a line per measure, from a daily query."""
+    rows = {row["day"]: row for row in figures[query].to_dict("records")}
+    return [
+        _line(
+            figures,
+            each,
+            _read_days(figures, each, rows, days.all),
+            _read_days(figures, each, rows, days.all_before),
+        )
+        for each in measures
+    ]
 
 
 def known_days(figures: Figures, query: str, measure: Measure) -> pd.DataFrame:
@@ -151,53 +181,12 @@ def known_days(figures: Figures, query: str, measure: Measure) -> pd.DataFrame:
     return pd.DataFrame(known, columns=["day", "value", "is_complete"])
 
 
-def _line(figures: Figures, rows: dict[date, dict[str, Any]], measure: Measure) -> Line:
-    days = [figures.day - timedelta(days=back) for back in (0, 1, 7)]
-    now, day_before, week_before = (_read_day(figures, measure, day, rows.get(day)) for day in days)
+def _line(figures: Figures, measure: Measure, now: MeasuredValue, *earlier: MeasuredValue) -> Line:
     return Line(
         measure,
         figures.definitions.get(measure.defined_by, ""),
         now,
-        day_before,
-        week_before,
-        _change(figures.formats, measure, now, day_before),
-        _change(figures.formats, measure, now, week_before),
-    )
-
-
-def compare_periods(
-    figures: Figures, query: str, measures: tuple[Measure, ...], days: Days
-) -> list["PeriodLine"]:
-    """Compare the days of a period with those before: a line per measure, from a daily query."""
-    rows = {row["day"]: row for row in figures[query].to_dict("records")}
-    return [_period_line(figures, rows, measure, days) for measure in measures]
-
-
-@dataclass(frozen=True)
-class PeriodLine:
-    """A measure of a period and of the one before, with the formatted change."""
-
-    measure: Measure
-    definition: str
-    now: MeasuredValue
-    before: MeasuredValue
-    change: str
-
-
-def _period_line(
-    figures: Figures, rows: dict[date, dict[str, Any]], measure: Measure, days: Days
-) -> PeriodLine:
-    now = _read_days(figures, measure, rows, days.all)
-    before = _read_days(figures, measure, rows, days.all_before)
-    # A sum over fewer days than the period has would make the change look like growth, or a fall.
-    is_comparable = measure.over != "sum" or now.state is not DayState.MISSING
-    is_comparable = is_comparable and before.state is not DayState.MISSING
-    return PeriodLine(
-        measure,
-        figures.definitions.get(measure.defined_by, ""),
-        now,
-        before,
-        _change(figures.formats, measure, now, before) if is_comparable else NOTHING,
+        tuple(Comparison(one, _change(figures.formats, measure, now, one)) for one in earlier),
     )
 
 
@@ -233,7 +222,9 @@ def _aggregate(measure: Measure, rows: Sequence[dict[str, Any]]) -> Number | Non
 
 
 def _change(formats: Formats, measure: Measure, now: MeasuredValue, before: MeasuredValue) -> str:
-    if measure.is_growing:
+    # A sum over fewer days than the period has would make the change look like growth, or a fall.
+    is_partial = measure.over == "sum" and now.state is DayState.MISSING
+    if measure.is_growing or is_partial or before.state is DayState.MISSING:
         return NOTHING
     if measure.shape == "share":
         return formats.share_change(now.value, before.value)
