@@ -22,7 +22,7 @@ from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.definitions import marts
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.status import read_overview
-from tests import oracle
+from tests import documented
 from tests.conftest import MakeSettings, Programme
 
 DAYS = Window(date(2026, 3, 1), date(2026, 3, 30))
@@ -56,7 +56,7 @@ def test_the_simulator_has_its_endpoint(feed: Feed) -> None:
 
 @every_feed
 def test_the_oracle_knows_its_tables(feed: Feed) -> None:
-    checked = {table.name for table in oracle.TABLES}
+    checked = {table.name for table in documented.TABLES}
     assert feed.main_table.name in checked
 
 

@@ -16,7 +16,8 @@ from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.commands import LCM, environment, run
 from tests.conftest import Programme
-from tests.oracle import assert_exact, snapshot
+from tests.oracle import assert_exact
+from tests.stored import snapshot
 from tests.syncing import MARCH_OPTIONS
 from tests.waiting import PATIENCE, wait_for
 

@@ -26,7 +26,8 @@ from lcm_pipeline.warehouse.migrations import migrate
 from tests.commands import LCM, environment
 from tests.conftest import Programme
 from tests.integration.embedded_users import server_processes
-from tests.oracle import assert_exact, snapshot
+from tests.oracle import assert_exact
+from tests.stored import snapshot
 from tests.syncing import MARCH, sync_everything
 from tests.waiting import wait_for
 

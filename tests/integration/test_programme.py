@@ -22,7 +22,7 @@ from lcm_pipeline.warehouse.programme import (
 from tests.commands import run
 from tests.conftest import MakeSettings, Programme
 from tests.databases import fetch_value
-from tests.oracle import snapshot
+from tests.stored import snapshot
 
 DAY = ("--date", "2026-03-02")
 

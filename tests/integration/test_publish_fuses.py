@@ -25,8 +25,9 @@ from lcm_pipeline.warehouse.partitions import MonthsRefusedError, ensure_partiti
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 from tests.conftest import MakeSettings, Programme
 from tests.ledger import claim_clients
-from tests.marts.worlds import Author, empty_world
-from tests.oracle import snapshot
+from tests.marts.author import Author
+from tests.marts.worlds import empty_world
+from tests.stored import snapshot
 from tests.syncing import MARCH, sync_everything
 
 OPENING, SECOND, THIRD = date(2026, 3, 1), date(2026, 3, 2), date(2026, 3, 3)

@@ -11,7 +11,8 @@ from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.conftest import MakeSettings, Programme
-from tests.oracle import assert_exact, snapshot
+from tests.oracle import assert_exact
+from tests.stored import snapshot
 from tests.syncing import sync_everything
 
 OPENING = date(2025, 4, 1)

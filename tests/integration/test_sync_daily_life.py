@@ -19,7 +19,9 @@ from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.verify.reconcile import totals_differing
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.conftest import MakeSettings, Programme
-from tests.oracle import TABLES, Table, assert_exact, snapshot, stored_rows
+from tests.documented import TABLES, Table
+from tests.oracle import assert_exact
+from tests.stored import snapshot, stored_rows
 from tests.syncing import FEEDS, sync_everything
 
 OPENING = date(2026, 2, 20)

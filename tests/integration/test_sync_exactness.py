@@ -17,7 +17,9 @@ from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.verify.reconcile import duplicate_keys, orphans, totals_differing
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.conftest import MakeSettings, Programme
-from tests.oracle import assert_exact, check_small_tables, snapshot
+from tests.oracle import assert_exact
+from tests.small_tables import check_small_tables
+from tests.stored import snapshot
 from tests.syncing import FEEDS, MARCH, sync_everything
 
 HEAVY = ("heavy_operations=260",)

@@ -12,7 +12,8 @@ from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.verify.reconcile import totals_differing
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.conftest import MakeSettings, Programme
-from tests.oracle import assert_exact, snapshot
+from tests.oracle import assert_exact
+from tests.stored import snapshot
 from tests.syncing import MARCH, sync_everything
 
 

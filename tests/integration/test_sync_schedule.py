@@ -16,7 +16,8 @@ from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.queries import sql_folder
 from tests.conftest import MakeSettings, Programme
-from tests.oracle import assert_exact, snapshot
+from tests.oracle import assert_exact
+from tests.stored import snapshot
 from tests.syncing import FEEDS, overview_of, registered_by, sync_everything
 
 OPENING, FIRST = date(2026, 2, 20), date(2026, 3, 1)

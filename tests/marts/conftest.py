@@ -8,15 +8,10 @@ import pytest
 
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.databases import cloned_warehouse
+from tests.marts.author import Author
+from tests.marts.hard_edges import write_hard_edges
 from tests.marts.stories import START, Story
-from tests.marts.worlds import (
-    Author,
-    Synced,
-    empty_world,
-    random_world,
-    sync,
-    write_hard_edges,
-)
+from tests.marts.worlds import Synced, empty_world, random_world, sync
 
 
 @pytest.fixture(scope="session")

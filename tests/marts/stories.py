@@ -11,8 +11,9 @@ from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.verify.repair import read_clients_again
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
+from tests.marts.author import Author
 from tests.marts.stamping import STAMPS, stamp
-from tests.marts.worlds import Author, sync_facts
+from tests.marts.worlds import sync_facts
 
 START = date(2026, 3, 1)
 

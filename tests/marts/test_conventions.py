@@ -13,9 +13,10 @@ from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.queries import query
 from lcm_pipeline.warehouse.status import read_status
+from tests.marts.author import Author
 from tests.marts.comparing import read_mart
 from tests.marts.life import assert_as_if_computed_anew
-from tests.marts.worlds import Author, empty_world, sync
+from tests.marts.worlds import empty_world, sync
 from tests.reporting.reading_pages import Page
 
 START, LAST, NOON = date(2026, 3, 1), date(2026, 3, 10), "2026-03-05T12:00:00"

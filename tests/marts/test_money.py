@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from lcm_pipeline.warehouse.connection import Warehouse
+from tests.marts.author import Author
 from tests.marts.comparing import read_mart
 from tests.marts.golden import ZERO, Golden, month_end, month_of, total
-from tests.marts.worlds import Author, Synced, edit, empty_world, sync
+from tests.marts.worlds import Synced, edit, empty_world, sync
 
 CENT = Decimal("0.01")
 SIGNS = {

@@ -15,8 +15,9 @@ from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.definitions import marts
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
+from tests.marts.author import Author
 from tests.marts.comparing import read_mart
-from tests.marts.worlds import Author, empty_world, sync
+from tests.marts.worlds import empty_world, sync
 
 START, LAST = date(2026, 3, 1), date(2026, 3, 5)
 KEPT = [mart for mart in marts() if mart.kind == "table"]

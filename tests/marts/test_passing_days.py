@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from lcm_pipeline.warehouse.connection import Warehouse
+from tests.marts.author import Author
+from tests.marts.hard_edges import write_hard_edges
 from tests.marts.life import assert_as_if_computed_anew
-from tests.marts.worlds import Author, empty_world, sync, write_hard_edges
+from tests.marts.worlds import empty_world, sync
 
 FIRST, LAST = date(2026, 1, 1), date(2026, 3, 10)
 # Lots start and end on the next days; later, purchases are no longer recent.

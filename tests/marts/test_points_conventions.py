@@ -17,10 +17,11 @@ from lcm_pipeline.simulator.server import RunningSimulator, start_in_thread
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.queries import query
+from tests.marts.author import Author
 from tests.marts.comparing import read_mart
 from tests.marts.golden import Golden, month_of
 from tests.marts.life import assert_as_if_computed_anew
-from tests.marts.worlds import Author, empty_world, sync
+from tests.marts.worlds import empty_world, sync
 
 FIRST, LAST = date(2026, 1, 20), date(2026, 3, 10)
 WORLDS = {

@@ -12,7 +12,7 @@ from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
-from tests.marts.worlds import Author
+from tests.marts.author import Author
 from tests.reporting.reading_pages import Page
 from tests.syncing import sync_everything
 

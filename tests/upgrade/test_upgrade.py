@@ -32,7 +32,8 @@ from lcm_pipeline.warehouse.migrations import migrate
 from lcm_pipeline.warehouse.status import read_overview
 from tests.architecture.repository import ROOT
 from tests.databases import address_of, cloned_warehouse
-from tests.oracle import assert_exact, snapshot
+from tests.oracle import assert_exact
+from tests.stored import snapshot
 from tests.syncing import sync_everything
 from tests.upgrade.dump import dump, fill
 
