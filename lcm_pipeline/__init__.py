@@ -20,7 +20,7 @@ The folders, top down; each imports only those below it:
     reading        the proof of one client's history: scan, seams, growth, fingerprint; pure
     proxies        which proxy the usual environment variables name for an address
     files          files: shipped with the package, replaced atomically, secret
-    patience       waiting for what should happen by itself, but not for long
+    waiting        waits for a condition, for some seconds at most
     ports          whether a server can listen on a TCP port, and who does
     processes      handles signals for a while, and ends a process with its parent
     model          the vocabulary: payloads, endpoints, tables, tasks, windows

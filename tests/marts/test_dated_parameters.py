@@ -13,10 +13,11 @@ from lcm_pipeline.simulator.configuration import build_config
 from lcm_pipeline.simulator.server import start_in_thread
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.queries import query
+from tests.marts.author import Author
 from tests.marts.comparing import read_mart
 from tests.marts.golden import rounded
 from tests.marts.life import assert_as_if_computed_anew
-from tests.marts.worlds import Author, edit, empty_world, sync
+from tests.marts.worlds import edit, empty_world, sync
 
 FIRST, LAST, CHANGED = date(2026, 1, 10), date(2026, 3, 10), date(2026, 2, 15)
 # The marts by day whose rows must not change before the edit.

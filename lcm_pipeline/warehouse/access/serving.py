@@ -11,7 +11,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from lcm_pipeline.files import stored_secret
-from lcm_pipeline.patience import comes_true
+from lcm_pipeline.waiting import wait_until
 from lcm_pipeline.warehouse.access.bi_logins import ensure_bi_login
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.embedded.folder import ServerFolder
@@ -74,7 +74,7 @@ def _wait_for_password_check(address: str) -> None:
             return "password authentication failed" in str(error)
         return False
 
-    if not comes_true(is_refused, within=_RELOAD_SECONDS):
+    if not wait_until(is_refused, within=_RELOAD_SECONDS):
         raise WarehouseUnavailableError(
             "The embedded server accepts the login without its password, so nothing is served:"
             " check pg_hba.conf in its data folder"

@@ -16,7 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from lcm_pipeline.files import QUOTED_LINES, end_of_log, last_lines
-from lcm_pipeline.patience import comes_true
+from lcm_pipeline.waiting import wait_until
 
 OWN_DATABASE = "or set LCM_DATABASE_URL to a Postgres of your own"
 _RECORD_BYTES = 4096
@@ -173,4 +173,4 @@ def try_lock(lock: int, operation: int, *, patience: float = 0.0) -> bool:
             return False
         return True
 
-    return comes_true(is_taken, within=patience, pause=0.01)
+    return wait_until(is_taken, within=patience, pause=0.01)

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lcm_pipeline.patience import comes_true
 from lcm_pipeline.processes import parent_death_hook
+from lcm_pipeline.waiting import wait_until
 from lcm_pipeline.warehouse.embedded.account import Account
 from lcm_pipeline.warehouse.embedded.cluster import ENVIRONMENT
 
@@ -173,7 +173,7 @@ def _is_postmaster_of(pid: int, data_folder: Path) -> bool:
 
 def _wait_for_end(pid: int, data_folder: Path, patience: float) -> bool:
     """Whether the postmaster ends within `patience` seconds."""
-    return comes_true(lambda: not _is_postmaster_of(pid, data_folder), within=patience, pause=0.01)
+    return wait_until(lambda: not _is_postmaster_of(pid, data_folder), within=patience, pause=0.01)
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

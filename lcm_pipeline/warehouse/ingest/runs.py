@@ -21,7 +21,7 @@ from psycopg.rows import dict_row
 from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.model.pseudonyms import PseudonymKeyError, Pseudonyms
 from lcm_pipeline.model.windows import Window
-from lcm_pipeline.patience import comes_true
+from lcm_pipeline.waiting import wait_until
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Warehouse, is_transient
 from lcm_pipeline.warehouse.ingest.state import require_pseudonyms
@@ -346,7 +346,7 @@ def _join_again(
     ended first.
     """
     holder = {"kind": "run", "lock_id": run.run_id, "lost": lost}
-    comes_true(
+    wait_until(
         lambda: not session.execute(query("end_lost_backend"), holder).fetchall(),
         within=_END_SECONDS,
     )

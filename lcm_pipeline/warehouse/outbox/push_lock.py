@@ -8,7 +8,7 @@ sends no request: it checks before each one, in the session that holds the lock.
 import psycopg
 
 from lcm_pipeline.model.errors import UserError
-from lcm_pipeline.patience import comes_true
+from lcm_pipeline.waiting import wait_until
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.queries import fetch_value, query
 from lcm_pipeline.warehouse.request_limits import RequestLimitsError
@@ -51,7 +51,7 @@ def acquire_push_lock(reconnecting: ReconnectingSession) -> None:
     """Take the push lock; raises PushRunningError if another process holds it."""
 
     def lock(session: psycopg.Connection) -> bool:
-        return comes_true(lambda: locks.try_exclusive(session, "push"), within=_PATIENCE_SECONDS)
+        return wait_until(lambda: locks.try_exclusive(session, "push"), within=_PATIENCE_SECONDS)
 
     if not reconnecting.run(lock):
         raise PushRunningError
@@ -74,7 +74,7 @@ def keep_push_lock(reconnecting: ReconnectingSession, push_id: int) -> None:
             session.execute(query("end_lost_backend"), holder)
             return False
 
-        if not comes_true(lock, within=_PATIENCE_SECONDS):
+        if not wait_until(lock, within=_PATIENCE_SECONDS):
             raise PushLostError(push_id)
         row = session.execute(query("push_status"), {"push_id": push_id}).fetchone()
         if row is not None and row[0] == "died":

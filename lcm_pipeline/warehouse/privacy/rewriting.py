@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 import psycopg
 
 from lcm_pipeline.model.errors import UserError
-from lcm_pipeline.patience import comes_true
+from lcm_pipeline.waiting import wait_until
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Session
 from lcm_pipeline.warehouse.lock_waits import wait_exclusive
@@ -49,7 +49,7 @@ def require_quiet(session: Session) -> None:
     push, until `one_rewrite_at_a_time` releases it.
     """
     # The server process of a sync that has just ended holds its locks for a moment longer.
-    if not comes_true(lambda: _is_quiet(session), within=_PATIENCE_SECONDS):
+    if not wait_until(lambda: _is_quiet(session), within=_PATIENCE_SECONDS):
         raise BusyError(
             "A sync or a push is under way, and might bring back what is taken away here."
             " Nothing was changed: run the command again once it has ended"
