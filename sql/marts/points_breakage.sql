@@ -137,7 +137,7 @@ select
     to_expire::numeric(19, 2) as expected_to_expire,
     round((expired + to_expire) / issued, 4) as breakage_rate,
     round(to_expire / nullif(open_points, 0), 4) as open_breakage_rate,
-    round(flat_breakage, 4) as flat_breakage,
+    flat_breakage::numeric(19, 4) as flat_breakage,
     (open_points - to_expire)::numeric(19, 2) as expected_points,
     ((open_points - to_expire) * point_value)::numeric(19, 2) as expected_value,
     (open_points * (1 - flat_breakage) * point_value)::numeric(19, 2)
