@@ -78,6 +78,9 @@ def _plain_words(item: Any) -> str | None:
         expected = "a whole number"
     elif kind.startswith("float_"):
         expected = "a number"
+    elif kind == "value_error":
+        # A message of Click, which pydantic prefixes with the kind.
+        return str(limits["error"])
     else:
         return None
     return f"expected {expected}; got {shorten(str(item['input']), _LONGEST_GIVEN)!r}"

@@ -53,6 +53,7 @@ from tests.waiting import PATIENCE, wait_for
         (("logs", "--lines", "0"), {}, "expected 1 or more; got '0'"),
         (("logs", "--lines", "few"), {}, "expected a whole number; got 'few'"),
         (("plan", "--rps", "fast"), {}, "expected a number; got 'fast'"),
+        (("ui", "--only", "all"), {}, "for '--only': 'all' is not one of 'web', 'daemon'"),
         (("push", "--csv", ""), {}, "the path is empty"),
         (("export", "rfm", "--output", ""), {}, "the path is empty"),
         (("dbt", "--output", "-"), {}, "name a folder"),
