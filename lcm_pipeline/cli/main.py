@@ -182,6 +182,11 @@ class _SafeFormatter(PlainFormatter):
         return strip_control_characters(super().format(record))
 
 
+def _is_no_interrupt(record: logging.LogRecord) -> bool:
+    """Whether it is not about Ctrl-C, which SQLAlchemy logs as an error before it raises it."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], KeyboardInterrupt)
+
+
 def _log_warnings() -> None:
     """Log warnings and errors to standard error."""
     logging.basicConfig()
@@ -189,5 +194,6 @@ def _log_warnings() -> None:
         handler.setFormatter(_SafeFormatter("%(levelname)s %(message)s"))
         # A library's logger that is set to INFO bypasses the level of the root logger.
         handler.setLevel(logging.WARNING)
+        handler.addFilter(_is_no_interrupt)
     # It warns of errors that it ignores because of another one, which is reported.
     logging.getLogger("psycopg").setLevel(logging.ERROR)

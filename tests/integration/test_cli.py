@@ -303,6 +303,39 @@ def test_ctrl_c_that_ends_the_reader_of_the_output_too_ends_with_130(
         assert command.wait(PATIENCE) == 130
 
 
+# A stand-in for a command: Dagster's storage closes its connections when it ends.
+INTERRUPTED_CLOSE = """
+import sqlite3, sys
+import sqlalchemy
+from lcm_pipeline.cli import main
+class Connection(sqlite3.Connection):
+    def close(self):
+        raise KeyboardInterrupt
+def command():
+    try:
+        with sqlalchemy.create_engine(
+            "sqlite://", connect_args={"factory": Connection}, poolclass=sqlalchemy.NullPool
+        ).connect():
+            pass
+    except KeyboardInterrupt:
+        sys.exit(130)
+sys.modules["lcm_pipeline.cli.main"].app = command
+main()
+"""
+
+
+def test_ctrl_c_while_a_connection_is_closed_prints_no_traceback(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_CLOSE],
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (130, "lcm: Interrupted.\n")
+
+
 @pytest.mark.slow
 def test_ctrl_c_during_the_marts_prints_nothing_of_the_database_driver(
     tmp_path: Path, programme: Programme, warehouse: Warehouse
