@@ -43,6 +43,18 @@ def parse_path(text: str) -> Path:
     return Path(text)
 
 
+def parse_host(text: str) -> str:
+    """Return the host; raises BadParameter for an empty one, which would be every address."""
+    if not text:
+        raise typer.BadParameter("the address is empty: expected one such as 127.0.0.1")
+    return text
+
+
+HostOption = Annotated[
+    str, typer.Option(parser=parse_host, metavar="HOST", help="Address to listen on.")
+]
+
+
 def writable_file(path: Path) -> Path:
     """Check that a file can be created in its folder, or replaced; `-` is standard output."""
     return _require_file(path, path.resolve().parent)

@@ -56,6 +56,8 @@ from tests.waiting import PATIENCE, wait_for
         (("ui", "--only", "all"), {}, "for '--only': 'all' is not one of 'web', 'daemon'"),
         (("push", "--csv", ""), {}, "the path is empty"),
         (("export", "rfm", "--output", ""), {}, "the path is empty"),
+        (("simulate", "--host", ""), {}, "the address is empty: expected one such as 127.0.0.1"),
+        (("ui", "--host", ""), {}, "the address is empty"),
         (("dbt", "--output", "-"), {}, "name a folder"),
         (("simulate", "--clients", "100001"), {}, "in memory: expected 100,000 at most"),
         (("demo", "--clients", "1000000000"), {}, "in memory: expected 100,000 at most"),

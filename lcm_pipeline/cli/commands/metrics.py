@@ -15,7 +15,7 @@ from prometheus_client.openmetrics.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from lcm_pipeline.cli.failures import print_message
-from lcm_pipeline.cli.options import parse_path, writable_file
+from lcm_pipeline.cli.options import HostOption, parse_path, writable_file
 from lcm_pipeline.files import replacing
 from lcm_pipeline.model.errors import UsageError, UserError
 from lcm_pipeline.settings import Settings, load_settings
@@ -71,7 +71,7 @@ def metrics(
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Serve on this port until stopped.")
     ] = None,
-    host: Annotated[str, typer.Option(help="Address to serve on.")] = "127.0.0.1",
+    host: HostOption = "127.0.0.1",
 ) -> None:
     """Print the state of the warehouse as OpenMetrics, write it to a file, or serve it.
 

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from lcm_pipeline.cli.options import parse_day
+from lcm_pipeline.cli.options import HostOption, parse_day
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.simulator.configuration import ConfigurationError, SimulatorConfig, build_config
 from lcm_pipeline.simulator.faults import FAULTS
@@ -52,7 +52,7 @@ TodayOption = Annotated[
 
 
 def simulate(
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    host: HostOption = "127.0.0.1",
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port; 0 picks a free one.")
     ] = DEFAULT_PORT,

@@ -7,6 +7,7 @@ import typer
 
 from lcm_pipeline.cli.failures import print_message
 from lcm_pipeline.cli.lazy_group import lazy_import
+from lcm_pipeline.cli.options import HostOption
 from lcm_pipeline.orchestration.ui.programs import BOTH, Program
 from lcm_pipeline.settings import load_settings
 
@@ -19,7 +20,7 @@ else:
 
 def ui(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the web page.")] = 3000,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    host: HostOption = "127.0.0.1",
     allow_host: Annotated[
         list[str] | None,
         typer.Option(
