@@ -58,6 +58,7 @@ from tests.waiting import PATIENCE, wait_for
         (("export", "rfm", "--output", ""), {}, "the path is empty"),
         (("simulate", "--host", ""), {}, "the address is empty: expected one such as 127.0.0.1"),
         (("ui", "--host", ""), {}, "the address is empty"),
+        (("metrics", "--output", "x", "--port", "9108"), {}, "either --output or --port"),
         (("dbt", "--output", "-"), {}, "name a folder"),
         (("simulate", "--clients", "100001"), {}, "in memory: expected 100,000 at most"),
         (("demo", "--clients", "1000000000"), {}, "in memory: expected 100,000 at most"),

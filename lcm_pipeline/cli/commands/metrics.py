@@ -82,8 +82,10 @@ def metrics(
     Examples: [bold]lcm metrics --output /var/lib/node_exporter/lcm.prom[/bold],
     [bold]lcm metrics --port 9108[/bold]
     """
+    if output is not None and port is not None:
+        raise typer.BadParameter("give either --output or --port")
     settings = load_settings()
-    file = None if port is not None or str(output) == "-" else output
+    file = None if str(output) == "-" else output
     try:
         with open_warehouse(settings, is_read_only=True) as warehouse:
             registry = CollectorRegistry()
