@@ -145,7 +145,7 @@ def _exit_codes() -> str:
     return "\n".join(
         ["# Exit codes", "", _HOW, "", "| code | meaning |", "|---:|---|", *rows, "",
          "`lcm ui`, `lcm worker`, `lcm serve`, `lcm metrics` and `lcm simulate` run until they are"
-         " stopped: Ctrl-C and SIGTERM end them with 0.", "",
+         " stopped: Ctrl-C and SIGTERM end them with 0, or while they still start with 130.", "",
          "Exit codes of `lcm status --exit-code`:"
          " [Operating it](../operating.md#exit-codes).",
          "", "## What is left after a sync", "", *_AFTER_A_SYNC, ""]
