@@ -25,8 +25,7 @@ def open_mart_snapshot(
             yield session
     except OTHER_SCHEMA_ERRORS as error:
         raise WarehouseUnavailableError(
-            f"The warehouse {warehouse.location} lacks {read} of this version: run"
-            " lcm migrate"
+            f"The warehouse {warehouse.location} lacks {read} of this version: run lcm migrate"
         ) from error
     except psycopg.errors.InsufficientPrivilege as error:
         raise WarehouseUnavailableError(
