@@ -1,6 +1,7 @@
 """Parameters are valid from a date on: an edit changes no earlier day."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from psycopg.sql import SQL, Identifier
 
 from lcm_pipeline.simulator.configuration import build_config
-from lcm_pipeline.simulator.server import start_in_thread
+from lcm_pipeline.simulator.server import RunningSimulator, start_in_thread
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.queries import query
 from tests.marts.author import Author
@@ -128,13 +129,20 @@ def test_an_edit_for_a_later_day_is_not_yet_what_the_numbers_rest_on(filled: War
     assert (value["current_value"], value["is_default"]) == ("0.5", False)
 
 
-def test_a_check_names_parameters_that_change_no_figure(
-    warehouse: Warehouse, tmp_path: Path
-) -> None:
+@contextmanager
+def _world_of_one_lot() -> Iterator[RunningSimulator]:
+    """A programme until 21 January 2026 in which a client was given 100 points by source 4."""
     with empty_world(FIRST, datetime(2026, 1, 21)) as simulator:
         author = Author(simulator)
         client = author.client(1, "2026-01-10T01:00:00", [{"Card": 1}])
         author.lot(client, 11, "2026-01-10T12:00:00", "100.00", BonusSource=4)
+        yield simulator
+
+
+def test_a_check_names_parameters_that_change_no_figure(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    with _world_of_one_lot() as simulator:
         sync(simulator, warehouse, tmp_path, FIRST, date(2026, 1, 20))
     edit(
         warehouse,
@@ -171,10 +179,7 @@ def test_leads_are_judged_by_the_limit_of_the_day_of_their_creation(
 def test_values_for_a_day_to_come_hold_from_the_sync_of_that_day_on(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
-    with empty_world(FIRST, datetime(2026, 1, 21)) as simulator:
-        author = Author(simulator)
-        client = author.client(1, "2026-01-10T01:00:00", [{"Card": 1}])
-        author.lot(client, 11, "2026-01-10T12:00:00", "100.00", BonusSource=4)
+    with _world_of_one_lot() as simulator:
         sync(simulator, warehouse, tmp_path, FIRST, date(2026, 1, 14))
         edit(
             warehouse,
