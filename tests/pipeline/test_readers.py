@@ -16,6 +16,7 @@ from lcm_pipeline.orchestration import resources
 from lcm_pipeline.orchestration.assets.feeds import feed_assets
 from lcm_pipeline.orchestration.run_failures import RunFailedError, raise_failure
 from lcm_pipeline.orchestration.storage.instance import dagster_instance
+from lcm_pipeline.processes import handling_signals
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.warehouse import preparation
@@ -180,13 +181,9 @@ def test_sigterm_is_never_ignored_during_a_sync_in_a_background_job(
         # As a shell starts a background job. Where pytest runs in one, this process ignores SIGTERM
         # once Dagster has given it the handler of Ctrl-C, and a new process would inherit that.
         states = {signal.SIGINT: signal.SIG_IGN, signal.SIGTERM: signal.SIG_DFL}
-        before = {number: signal.signal(number, state) for number, state in states.items()}
-        try:
+        with handling_signals(states):
             words = ("sync", "--date", str(MARCH.last))
             command = stack.enter_context(running(tmp_path, *words, **variables))
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
         while command.poll() is None:
             status = Path(f"/proc/{command.pid}/status").read_text()
             [ignored] = re.findall(r"SigIgn:\s+(\w+)", status)
