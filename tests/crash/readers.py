@@ -52,6 +52,8 @@ class Reader:
     def _read(self) -> None:
         try:
             with self.warehouse.connect(autocommit=True) as session:
+                # A reader that is locked out fails instead of waiting.
+                session.execute("set lock_timeout = '1ms'")
                 while not self._is_ending.is_set():
                     self._read_once(session)
         except psycopg.Error as error:

@@ -1,10 +1,11 @@
-"""A reader with its own session that polls continuously while processes are killed."""
+"""A reader with its own session that polls continuously while other processes write."""
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
+from psycopg.errors import LockNotAvailable
 
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.crash.contents import digest, torn_clients
@@ -17,8 +18,9 @@ group by feed having not bool_or(is_complete) and max(complete_through) is null
 
 
 class Watcher:
-    """Records every state that it saw: digests of some tables, torn clients, the readings.
+    """Records every state that it saw: digests of some tables, torn clients.
 
+    locked_out: how often it would have waited for a lock; it does not wait.
     States of a feed that has no complete day at the same moment are not recorded: a first load in
     batches shows them, and no reader would take them for complete.
     """
@@ -28,6 +30,7 @@ class Watcher:
         self.partial: set[str] = set()
         self.torn = 0
         self.readings = 0
+        self.locked_out = 0
         self._warehouse = warehouse
         self._tables = tables
         self._pause = pause
@@ -47,8 +50,11 @@ class Watcher:
         while not self._is_ending.is_set():
             try:
                 with self._warehouse.connect(autocommit=True) as session:
+                    session.execute("set lock_timeout = '1ms'")
                     while not self._is_ending.wait(self._pause):
                         self._read_once(session)
+            except LockNotAvailable:
+                self.locked_out += 1
             except psycopg.Error:
                 self._is_ending.wait(0.05)
 
