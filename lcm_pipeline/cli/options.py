@@ -55,18 +55,21 @@ HostOption = Annotated[
 ]
 
 
-def writable_file(path: Path) -> Path:
-    """Check that a file can be created in its folder, or replaced; `-` is standard output."""
+def writable_file(text: str) -> Path:
+    """Parse the path of a file to create in its folder, or to replace; `-` is standard output."""
+    path = parse_path(text)
     return _require_file(path, path.resolve().parent)
 
 
-def creatable_file(path: Path) -> Path:
+def creatable_file(text: str) -> Path:
     """As writable_file, for a command that creates the folders of the path."""
+    path = parse_path(text)
     return _require_file(path, existing_folder(path.resolve().parent))
 
 
-def writable_folder(path: Path) -> Path:
-    """Check that a folder can be created or written to; `-` is refused, as there are many files."""
+def writable_folder(text: str) -> Path:
+    """Parse the path of a folder to create or to write to; `-` is refused: there are many files."""
+    path = parse_path(text)
     if str(path) == "-":
         raise typer.BadParameter("several files cannot go to standard output: name a folder")
     _require_writable(existing_folder(path.resolve()))
@@ -92,8 +95,7 @@ def _require_writable(folder: Path) -> None:
 def output_option(default: str) -> Any:
     """An option for the file that a command writes. default: its name in the help."""
     return typer.Option(
-        parser=parse_path,
-        callback=lambda path: path and writable_file(path),
+        parser=writable_file,
         metavar="FILE",
         help="File to write, - for standard output.",
         show_default=default,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lcm_pipeline.cli.options import creatable_file, parse_path, writable_folder
+from lcm_pipeline.cli.options import creatable_file, writable_folder
 from lcm_pipeline.cli.warehouse import warehouse_or_empty
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.superset.archive import write_bundle, write_zip
@@ -15,18 +15,12 @@ from lcm_pipeline.superset.bundle import bundle_of
 def bundle(
     output: Annotated[
         Path,
-        typer.Option(
-            parser=parse_path,
-            callback=writable_folder,
-            metavar="FOLDER",
-            help="Folder to write.",
-        ),
+        typer.Option(parser=writable_folder, metavar="FOLDER", help="Folder to write."),
     ] = Path("build/dashboards"),
     archive: Annotated[
         Path,
         typer.Option(
-            parser=parse_path,
-            callback=creatable_file,
+            parser=creatable_file,
             metavar="FILE",
             help="Zip file to write, for Superset's import.",
         ),

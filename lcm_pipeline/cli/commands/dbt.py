@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lcm_pipeline.cli.options import parse_path, writable_folder
+from lcm_pipeline.cli.options import writable_folder
 from lcm_pipeline.cli.warehouse import warehouse_or_empty
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.superset.dbt_package import package_of, write_package
@@ -14,12 +14,7 @@ from lcm_pipeline.superset.dbt_package import package_of, write_package
 def dbt(
     output: Annotated[
         Path,
-        typer.Option(
-            parser=parse_path,
-            callback=writable_folder,
-            metavar="FOLDER",
-            help="Folder of the dbt project.",
-        ),
+        typer.Option(parser=writable_folder, metavar="FOLDER", help="Folder of the dbt project."),
     ] = Path("dbt"),
 ) -> None:
     """Write sources, metrics and exposures for dbt, from the database and dashboards/definition."""

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from lcm_pipeline.cli.failures import print_message
-from lcm_pipeline.cli.options import parse_path, writable_file
+from lcm_pipeline.cli.options import writable_file
 from lcm_pipeline.cli.output import open_output
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.connection import open_warehouse
@@ -22,8 +22,7 @@ def disclose(
     output: Annotated[
         Path,
         typer.Option(
-            parser=parse_path,
-            callback=writable_file,
+            parser=writable_file,
             metavar="FILE",
             help="File to write, which only you can read; - for standard output.",
         ),

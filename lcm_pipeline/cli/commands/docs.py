@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lcm_pipeline.cli.options import creatable_file, parse_path
+from lcm_pipeline.cli.options import creatable_file
 from lcm_pipeline.cli.output import open_output
 from lcm_pipeline.cli.warehouse import warehouse_or_empty
 from lcm_pipeline.settings import load_settings
@@ -16,8 +16,7 @@ def docs(
     output: Annotated[
         Path,
         typer.Option(
-            parser=parse_path,
-            callback=creatable_file,
+            parser=creatable_file,
             metavar="FILE",
             help="File to write, - for standard output.",
         ),

@@ -15,7 +15,7 @@ from prometheus_client.openmetrics.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from lcm_pipeline.cli.failures import print_message
-from lcm_pipeline.cli.options import HostOption, parse_path, writable_file
+from lcm_pipeline.cli.options import HostOption, writable_file
 from lcm_pipeline.files import replacing
 from lcm_pipeline.model.errors import UsageError, UserError
 from lcm_pipeline.settings import Settings, load_settings
@@ -62,8 +62,7 @@ def metrics(
     output: Annotated[
         Path | None,
         typer.Option(
-            parser=parse_path,
-            callback=lambda path: path and writable_file(path),
+            parser=writable_file,
             metavar="FILE",
             help="File to replace, for the textfile collector of node_exporter.",
         ),
