@@ -1,12 +1,12 @@
-"""Files: shipped with the package, replaced while others read, secret; the end of a log."""
+"""Files: shipped with the package, replaced while others read; the end of a log."""
 
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from secrets import token_hex, token_urlsafe
+from secrets import token_hex
 from typing import IO, BinaryIO
 
 # The error numbers of a disk without room, or of a user without any left.
@@ -50,16 +50,6 @@ def replacing(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
-
-
-def stored_secret(path: Path) -> str:
-    """The secret in a file that only its owner may read; drawn when it does not exist."""
-    with suppress(FileExistsError):
-        # Created with its mode, so that no other user can open it before a chmod.
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(token_urlsafe(24))
-    return path.read_text("utf-8").strip()
 
 
 def last_lines(output: str, most: int = QUOTED_LINES) -> str:

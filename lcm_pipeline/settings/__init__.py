@@ -6,6 +6,7 @@ load.py         reading all settings, secrets in files, and checks across settin
 dotenv_file.py  the file .env, and unknown names in it or in the environment
 explain.py      error messages: what a setting has to be, and what was given
 environment.py  variables of others: for libpq, Postgres' programs and child processes
+secrets.py      secrets that are drawn on this machine and stored in LCM_HOME
 """
 
 from lcm_pipeline.settings.dotenv_file import LITERAL_DOLLAR, described_env_file, env_file

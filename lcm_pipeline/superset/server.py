@@ -18,12 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from lcm_pipeline.files import end_of_log, stored_secret
+from lcm_pipeline.files import end_of_log
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.model.language import DEFAULT_LANGUAGE, Language
 from lcm_pipeline.ports import listen_error
 from lcm_pipeline.processes import parent_death_hook
 from lcm_pipeline.settings import DEFAULT_TIMEZONE, child_environment
+from lcm_pipeline.settings.secrets import stored_secret
 from lcm_pipeline.superset.bundle import DATABASE_FILE
 from lcm_pipeline.superset.definition import dashboards_folder
 

@@ -16,7 +16,6 @@ import urllib.request
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 
-from lcm_pipeline.files import stored_secret
 from lcm_pipeline.model.errors import UsageError, UserError
 from lcm_pipeline.orchestration.executors import require_executor
 from lcm_pipeline.orchestration.resources import POOL
@@ -31,6 +30,7 @@ from lcm_pipeline.orchestration.ui.programs import BOTH, Program
 from lcm_pipeline.ports import holder_of, listen_error
 from lcm_pipeline.processes import parent_death_hook
 from lcm_pipeline.settings import Settings
+from lcm_pipeline.settings.secrets import stored_secret
 
 # Not named LCM_*, which would make it a setting.
 UI_TOKEN = "DAGSTER_UI_TOKEN"  # noqa: S105 - the name of a variable

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from lcm_pipeline.files import stored_secret
+from lcm_pipeline.settings.secrets import stored_secret
 from lcm_pipeline.waiting import wait_until
 from lcm_pipeline.warehouse.access.bi_logins import ensure_bi_login
 from lcm_pipeline.warehouse.connection import Warehouse
