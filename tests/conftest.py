@@ -16,7 +16,7 @@ from psycopg.sql import SQL, Identifier
 
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.simulator.configuration import build_config
-from lcm_pipeline.simulator.server import RunningSimulator, start_in_thread
+from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 from lcm_pipeline.warehouse.migrations import migrate
@@ -108,7 +108,7 @@ def programme() -> Iterator[Programme]:
         **fields: Any,
     ) -> RunningSimulator:
         config = build_config(start=start, now=now, clients=clients, seed=seed, **fields)
-        running.append(start_in_thread(config))
+        running.append(RunningSimulator(config))
         return running[-1]
 
     yield start

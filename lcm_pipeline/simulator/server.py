@@ -97,7 +97,10 @@ def serve(config: SimulatorConfig, announce: Callable[[str], None]) -> None:
 
 
 class RunningSimulator:
-    """A simulator that serves from a thread of this process. Stop it, or use it in a `with`."""
+    """A simulator that serves from a thread of this process. Stop it, or use it in a `with`.
+
+    It listens as soon as it is created.
+    """
 
     def __init__(self, config: SimulatorConfig) -> None:
         self._listener = _listening_socket(config)
@@ -135,8 +138,3 @@ class RunningSimulator:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-
-
-def start_in_thread(config: SimulatorConfig) -> RunningSimulator:
-    """Start a simulator in a thread; it listens when this returns."""
-    return RunningSimulator(config)

@@ -14,7 +14,7 @@ from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.simulator.configuration import build_config
 from lcm_pipeline.simulator.faults import FaultRule
-from lcm_pipeline.simulator.server import RunningSimulator, start_in_thread
+from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from tests.marts.stamping import STAMPS, stamp
@@ -43,7 +43,7 @@ def fill_with_a_past(
         habits=("bad_rows=0.001", "visits_daily=0.08"),
     )  # fmt: skip
     chance = random.Random(5)
-    with start_in_thread(config) as simulator:
+    with RunningSimulator(config) as simulator:
         for back in (opening, *(back for back in (14, 4, 3, 2, 1) if back < opening)):
             last = today - timedelta(days=back)
             if back < opening:

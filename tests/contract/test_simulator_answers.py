@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from lcm_pipeline.simulator.quirks import Habits, Quirks, changed
-from lcm_pipeline.simulator.server import RunningSimulator, start_in_thread
+from lcm_pipeline.simulator.server import RunningSimulator
 from tests.contract.simulator_calls import busiest, control, fetch, keys, post, small_config
 
 HEAVY = Habits(heavy_operations=300, offers_daily=0.2)
@@ -15,7 +15,7 @@ HEAVY = Habits(heavy_operations=300, offers_daily=0.2)
 
 @pytest.fixture(scope="module")
 def simulator():
-    with start_in_thread(small_config(habits=HEAVY, prefix="/WebService/XYZ/")) as running:
+    with RunningSimulator(small_config(habits=HEAVY, prefix="/WebService/XYZ/")) as running:
         yield running
 
 
@@ -327,6 +327,6 @@ def test_quirks_can_be_read_from_text():
 
 
 def test_a_world_can_start_at_its_first_midnight_without_clients():
-    with start_in_thread(small_config(clients=0, now=datetime(2026, 3, 1))) as empty:
+    with RunningSimulator(small_config(clients=0, now=datetime(2026, 3, 1))) as empty:
         assert fetch(empty, "ClientInfoPeriod", Registration=True)["Clients"] == []
         assert empty.service.config.start == date(2026, 3, 1)

@@ -9,13 +9,13 @@ import pytest
 
 from lcm_pipeline.simulator.faults import FaultPlan, FaultRule
 from lcm_pipeline.simulator.quirks import Habits
-from lcm_pipeline.simulator.server import RunningSimulator, start_in_thread
+from lcm_pipeline.simulator.server import RunningSimulator
 from tests.contract.simulator_calls import busiest, control, fetch, keys, post, small_config
 
 
 @pytest.fixture(scope="module")
 def simulator():
-    with start_in_thread(small_config(habits=Habits(heavy_operations=100))) as running:
+    with RunningSimulator(small_config(habits=Habits(heavy_operations=100))) as running:
         yield running
 
 

@@ -10,7 +10,7 @@ from lxml import etree
 from lcm_pipeline.simulator import endpoints
 from lcm_pipeline.simulator.requests import read_json as read_request_json
 from lcm_pipeline.simulator.requests import read_xml
-from lcm_pipeline.simulator.server import RunningSimulator, start_in_thread
+from lcm_pipeline.simulator.server import RunningSimulator
 from tests.contract.simulator_calls import (
     ENDPOINTS,
     SAMPLES,
@@ -26,7 +26,7 @@ NIL = f"{{{endpoints.INSTANCE}}}nil"
 
 @pytest.fixture(scope="module")
 def simulator():
-    with start_in_thread(small_config(clients=120)) as running:
+    with RunningSimulator(small_config(clients=120)) as running:
         yield running
 
 

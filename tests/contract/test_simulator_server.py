@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from lcm_pipeline.simulator.configuration import ConfigurationError, build_config
-from lcm_pipeline.simulator.server import RunningSimulator, start_in_thread
+from lcm_pipeline.simulator.server import RunningSimulator
 from tests.commands import LCM
 from tests.contract.simulator_calls import busiest, control, fetch, post, small_config
 from tests.waiting import PATIENCE
@@ -25,7 +25,7 @@ def guarded(request):
     config = small_config(
         prefix="XYZ", username="manager", password="secret", token_seconds=seconds
     )
-    with start_in_thread(config) as running:
+    with RunningSimulator(config) as running:
         yield running
 
 
@@ -95,7 +95,7 @@ def test_a_server_restart_forgets_every_token(guarded):
 
 
 def test_a_bad_token_operator_or_site_code_is_an_error_code_in_http_200():
-    with start_in_thread(small_config(token=11, operator=4, site_code="shop")) as simulator:
+    with RunningSimulator(small_config(token=11, operator=4, site_code="shop")) as simulator:
         client = busiest(simulator)
         good = {"Client": client, "Token": 11, "Operator": 4}
         assert fetch(simulator, "OperationHistory", **good)["ErrorCode"] == 0
@@ -109,7 +109,7 @@ def test_a_bad_token_operator_or_site_code_is_an_error_code_in_http_200():
 
 
 def test_the_control_api_moves_the_clock_and_shows_the_truth():
-    with start_in_thread(small_config()) as simulator:
+    with RunningSimulator(small_config()) as simulator:
         before = control(simulator, "truth")
         assert control(simulator, "advance", {"days": 2})["now"] == "2026-03-13T00:00:00"
         moved = control(simulator, "advance", {"to": "2026-03-14T12:00:00"})
@@ -122,7 +122,7 @@ def test_the_control_api_moves_the_clock_and_shows_the_truth():
 
 
 def test_the_control_api_counts_and_records_requests():
-    with start_in_thread(small_config()) as simulator:
+    with RunningSimulator(small_config()) as simulator:
         client = busiest(simulator)
         for start in (1, 11):
             fetch(simulator, "OperationHistory", Client=client, Start=start)
@@ -136,13 +136,13 @@ def test_the_control_api_counts_and_records_requests():
 
 
 def test_an_unknown_control_path_is_not_found():
-    with start_in_thread(small_config(clients=1)) as simulator:
+    with RunningSimulator(small_config(clients=1)) as simulator:
         assert httpx.get(f"{simulator.control_url}nothing").status_code == 404
         assert control(simulator, "health")["status"] == "ok"
 
 
 def test_stopping_does_not_wait_for_a_call_that_hangs():
-    with start_in_thread(small_config(clients=1)) as simulator:
+    with RunningSimulator(small_config(clients=1)) as simulator:
         control(simulator, "faults", [{"kind": "timeout", "seconds": 3600}])
         with httpx.Client() as client, pytest.raises(httpx.ReadTimeout):
             url = f"{simulator.url}api/client/OperationHistory"

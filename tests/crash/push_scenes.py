@@ -20,7 +20,7 @@ from psycopg.sql import SQL, Identifier
 from lcm_pipeline.model.profiles import PROFILE_FIELDS
 from lcm_pipeline.simulator.configuration import build_config
 from lcm_pipeline.simulator.faults import FaultRule
-from lcm_pipeline.simulator.server import RunningSimulator, start_in_thread
+from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.migrations import migrate
 from tests.crash.victim import address_of
@@ -160,7 +160,7 @@ def open_push_scene(url: str, home: Path, *, seed: int, clients: int = 7) -> Ite
     config = build_config(
         start=date(2026, 3, 1), now=datetime(2026, 3, 8, 12), clients=clients, seed=seed
     )
-    with start_in_thread(config) as simulator:
+    with RunningSimulator(config) as simulator:
         template = f"pushing_{os.getpid()}_{next(_numbers)}"
         _administer(url, "create database {}", template)
         warehouse = Warehouse(address_of(url, template))

@@ -24,7 +24,7 @@ from psycopg.sql import SQL, Identifier
 from lcm_pipeline.feeds import feed_named
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.simulator.configuration import build_config
-from lcm_pipeline.simulator.server import RunningSimulator, start_in_thread
+from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.migrations import migrate
 from tests.crash import victim
@@ -137,7 +137,7 @@ def open_scene(url: str, home: Path, *, seed: int, clients: int = 10) -> Iterato
         "publish_batch_rows": Random(f"batches {seed}").choice((6, 40, 100_000)),
     }
     config = build_config(start=START, now=STOP, clients=clients, seed=seed)
-    with start_in_thread(config) as simulator:
+    with RunningSimulator(config) as simulator:
         scene = Scene(url, home, simulator, settings)
         empty, synced = (f"{kind}_{os.getpid()}_{next(_numbers)}" for kind in ("empty", "synced"))
         scene._administer("create database {}", empty)

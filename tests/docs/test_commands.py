@@ -26,7 +26,7 @@ from lcm_pipeline.cli.lazy_group import load_command
 from lcm_pipeline.orchestration.storage.instance import dagster_instance
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.simulator.configuration import build_config
-from lcm_pipeline.simulator.server import start_in_thread
+from lcm_pipeline.simulator.server import RunningSimulator
 from tests.docs.checkout import Checkout, open_checkout
 from tests.docs.commands import PAGES, ROOT, Command, commands_of
 from tests.ports import free_port, responds
@@ -54,7 +54,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
         token=777, operator=5,
     )  # fmt: skip
     with (
-        start_in_thread(config) as programme,
+        RunningSimulator(config) as programme,
         open_checkout(tmp_path_factory.mktemp("checkout"), programme) as opened,
     ):
         opened.configure()

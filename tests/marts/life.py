@@ -17,7 +17,7 @@ from typing import Any
 from psycopg.sql import SQL, Identifier
 
 from lcm_pipeline.simulator.configuration import build_config
-from lcm_pipeline.simulator.server import RunningSimulator, start_in_thread
+from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 from lcm_pipeline.warehouse.marts.definitions import marts
@@ -37,7 +37,7 @@ def live(warehouse: Warehouse, home: Path, *, days: int, seed: int, compare_ever
         start=_START, now=datetime(2026, 2, 21), clients=40, seed=seed, habits=("cancelled=0.05",)
     )
     compared = 0
-    with start_in_thread(config) as simulator:
+    with RunningSimulator(config) as simulator:
         last = _FIRST
         for day in range(days):
             _pass_a_day(simulator, warehouse, home, last, chance)

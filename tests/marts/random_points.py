@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import psycopg
 
 from lcm_pipeline.simulator.configuration import build_config
-from lcm_pipeline.simulator.server import start_in_thread
+from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 from lcm_pipeline.warehouse.migrations import migrate
@@ -99,7 +99,7 @@ def deviations(world: World, warehouse: Warehouse, home: Path) -> dict[tuple[dat
         habits=("cancelled=0", "merged_daily=0", "late=0", "refunded=0.15",
                 *(f"conventions.{name}={way}" for name, way in world.conventions.items())),
     )  # fmt: skip
-    with start_in_thread(config) as simulator:
+    with RunningSimulator(config) as simulator:
         last = FIRST if world.days else LAST
         while True:
             simulator.world.advance(datetime(last.year, last.month, last.day) + timedelta(days=1))

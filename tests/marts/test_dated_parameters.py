@@ -11,7 +11,7 @@ import pytest
 from psycopg.sql import SQL, Identifier
 
 from lcm_pipeline.simulator.configuration import build_config
-from lcm_pipeline.simulator.server import RunningSimulator, start_in_thread
+from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.queries import query
 from tests.marts.author import Author
@@ -35,7 +35,7 @@ def filled(warehouse: Warehouse, tmp_path: Path) -> Iterator[Warehouse]:
     config = build_config(
         start=FIRST, now=datetime(2026, 3, 11), clients=40, seed=5, habits=("leads_daily=0.05",)
     )
-    with start_in_thread(config) as simulator:
+    with RunningSimulator(config) as simulator:
         sync(simulator, warehouse, tmp_path, FIRST, LAST)
     yield warehouse
 

@@ -16,7 +16,7 @@ import pytest
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.simulator.configuration import build_config
-from lcm_pipeline.simulator.server import start_in_thread
+from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from tests.databases import nodes_of
@@ -118,7 +118,7 @@ def test_the_work_of_a_refresh_is_in_proportion_to_the_rows(
     """Many leads that change on each of a few days."""
     habits = ("leads_daily=0.3", "visits_daily=0.1")
     config = build_config(start=_START, now=_NOW, clients=150, seed=5, habits=habits)
-    with start_in_thread(config) as simulator:
+    with RunningSimulator(config) as simulator:
         settings = load_settings(home=tmp_path, api_url=simulator.url, database_url=warehouse.url)
         for day in range(4):
             refresh_marts(warehouse)
@@ -137,7 +137,7 @@ def test_the_work_of_a_refresh_is_in_proportion_to_the_days(
         start=_A_YEAR_BEFORE, now=_NOW, clients=30, seed=5, habits=("offers_daily=0",)
     )
     last = _NOW.date() - timedelta(days=1)
-    with start_in_thread(config) as simulator:
+    with RunningSimulator(config) as simulator:
         settings = load_settings(home=tmp_path, api_url=simulator.url, database_url=warehouse.url)
         sync_everything(settings, warehouse, Window(_A_YEAR_BEFORE, last))
     with warehouse.connect() as session:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from lcm_pipeline.simulator.configuration import build_config
-from lcm_pipeline.simulator.server import RunningSimulator, start_in_thread
+from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.queries import query
@@ -51,7 +51,7 @@ def _programme(
         habits=("cancelled=0", f"merged_daily={merged}", "late=0", "refunded=0.15",
                 *(f"conventions.{one}" for one in conventions)),
     )  # fmt: skip
-    with start_in_thread(config) as simulator:
+    with RunningSimulator(config) as simulator:
         yield simulator
 
 
@@ -137,7 +137,7 @@ def test_merges_cancels_and_blocked_lots_close_within_half_a_percent(
                 "conventions.blocked=0.05", "conventions.partial_refunds=0.4",
                 "conventions.refund_points=negative"),
     )  # fmt: skip
-    with start_in_thread(config) as simulator:
+    with RunningSimulator(config) as simulator:
         for last in (
             date(2026, 1, 23),
             date(2026, 1, 31),
@@ -165,7 +165,7 @@ def test_a_programme_shows_its_spending_order(warehouse: Warehouse, tmp_path: Pa
         start=FIRST, now=datetime(2026, 3, 11), clients=160, seed=11,
         habits=("cancelled=0", "late=0", "conventions.spending=newest_first"),
     )  # fmt: skip
-    with start_in_thread(config) as simulator:
+    with RunningSimulator(config) as simulator:
         sync(simulator, warehouse, tmp_path, FIRST, LAST)
     found = {row["convention"]: row for row in read_mart(warehouse, "conventions")}
     order = found["spending_order"]

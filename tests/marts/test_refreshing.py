@@ -16,7 +16,7 @@ from lcm_pipeline.feeds import OPERATIONS
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.simulator.configuration import build_config
-from lcm_pipeline.simulator.server import RunningSimulator, start_in_thread
+from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.progress import LoggedProgress
 from lcm_pipeline.warehouse.connection import Warehouse
@@ -44,7 +44,7 @@ def lively() -> Iterator[RunningSimulator]:
     config = build_config(
         start=START, now=datetime(2026, 3, 2), clients=40, seed=5, habits=("cancelled=0.05",)
     )
-    with start_in_thread(config) as simulator:
+    with RunningSimulator(config) as simulator:
         yield simulator
 
 
@@ -130,7 +130,7 @@ def test_the_ledger_of_a_client_is_the_same_whoever_is_computed_with_it(
     config = build_config(
         start=START, now=datetime(2026, 2, 21), clients=25, seed=3, habits=("cancelled=0.05",)
     )
-    with start_in_thread(config) as simulator:
+    with RunningSimulator(config) as simulator:
         sync(simulator, warehouse, tmp_path, START, date(2026, 2, 20))
     with warehouse.connect() as session:
         [client] = session.execute(
@@ -169,7 +169,7 @@ def test_a_spending_order_that_is_decided_reaches_every_client(
                 " share = 1, is_decided = true where convention = 'spending_order'"
             )
 
-    with start_in_thread(config) as simulator:
+    with RunningSimulator(config) as simulator:
         _sync(simulator, warehouse, tmp_path, date(2026, 2, 20))
         monkeypatch.setattr(Scope, "_record_findings", decide)
         # The rows of one client change.

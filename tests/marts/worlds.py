@@ -14,7 +14,7 @@ from typing import Any
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.simulator.configuration import build_config
-from lcm_pipeline.simulator.server import RunningSimulator, start_in_thread
+from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from tests.marts.golden import Golden
@@ -56,7 +56,7 @@ def random_world(warehouse: Warehouse, home: Path) -> Iterator[Synced]:
         start=date(2026, 1, 10), now=datetime(2026, 3, 31), clients=220, seed=11,
         habits=("cancelled=0", "merged_daily=0", "nulls=0.06", "late=0"),
     )  # fmt: skip
-    with start_in_thread(config) as simulator:
+    with RunningSimulator(config) as simulator:
         first, last = config.start, date(2026, 3, 30)
         sync(simulator, warehouse, home, first, last)
         yield Synced(simulator, warehouse, first, last)
@@ -66,7 +66,7 @@ def random_world(warehouse: Warehouse, home: Path) -> Iterator[Synced]:
 def empty_world(start: date, now: datetime) -> Iterator[RunningSimulator]:
     """A programme without clients, in which nothing happens by itself."""
     config = build_config(start=start, now=now, clients=0, habits=QUIET)
-    with start_in_thread(config) as simulator:
+    with RunningSimulator(config) as simulator:
         yield simulator
 
 

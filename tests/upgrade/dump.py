@@ -14,7 +14,7 @@ from pathlib import Path
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import load_settings, postgres_binaries_override
 from lcm_pipeline.simulator.configuration import build_config
-from lcm_pipeline.simulator.server import start_in_thread
+from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.embedded.binaries import find_binaries
 from lcm_pipeline.warehouse.embedded.server import embedded_postgres
@@ -30,7 +30,7 @@ _DONE = datetime(2026, 2, 7, 12)
 def fill(warehouse: Warehouse, home: Path) -> None:
     """Sync fifteen clients from FIRST to LAST, and refresh the marts."""
     migrate(warehouse)
-    with start_in_thread(build_config(start=FIRST, now=_DONE, clients=15, seed=5)) as source:
+    with RunningSimulator(build_config(start=FIRST, now=_DONE, clients=15, seed=5)) as source:
         settings = load_settings(
             home=home, api_url=source.url, database_url=warehouse.url, start_date=FIRST
         )

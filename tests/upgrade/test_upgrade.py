@@ -24,7 +24,7 @@ from psycopg.sql import SQL, Identifier
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.simulator.configuration import build_config
-from lcm_pipeline.simulator.server import start_in_thread
+from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.definitions import marts
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
@@ -133,7 +133,7 @@ def test_a_released_warehouse_syncs_the_next_day_and_refreshes_its_marts(
     migrate(released)
     _check_a_refresh(released)
     config = build_config(start=FIRST, now=DONE, clients=20, seed=5)
-    with start_in_thread(config) as source:
+    with RunningSimulator(config) as source:
         settings = load_settings(
             home=tmp_path,
             api_url=source.url,

@@ -30,7 +30,7 @@ from lcm_pipeline.model.windows import Window
 from lcm_pipeline.orchestration.launch import materialize_window
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.simulator.configuration import SimulatorConfig
-from lcm_pipeline.simulator.server import RunningSimulator, start_in_thread
+from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.sync.report import SyncReport
 from lcm_pipeline.verify.verify import verify_clients
 from lcm_pipeline.warehouse.access.frames import read_frame
@@ -110,11 +110,11 @@ def _own_home(settings: Settings, start: date, clients: int) -> Path:
 def _serve(config: SimulatorConfig) -> RunningSimulator:
     """Serve on the configured port, or on a free one if another program uses it."""
     try:
-        return start_in_thread(config)
+        return RunningSimulator(config)
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
-        return start_in_thread(msgspec.structs.replace(config, port=0))
+        return RunningSimulator(msgspec.structs.replace(config, port=0))
 
 
 def _print_next_steps(home: Path, programme: RunningSimulator, days: int, seconds: float) -> None:
