@@ -37,6 +37,11 @@ def open_output(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
             yield file
 
 
+def output_name(path: Path) -> str:
+    """The path as a message names it."""
+    return "standard output" if str(path) == "-" else strip_control_characters(str(path))
+
+
 def print_line(line: str) -> None:
     """Print a line that may contain texts of the source; nothing in it is read as markup."""
     console.print(strip_control_characters(line), markup=False, emoji=False)

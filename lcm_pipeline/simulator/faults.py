@@ -72,7 +72,7 @@ class FaultRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     def __post_init__(self) -> None:
         if self.kind not in FAULTS:
-            raise ValueError(f"no such kind of fault: {self.kind}")
+            raise ValueError(f"no such kind of fault: {self.kind}; known: {', '.join(FAULTS)}")
         if self.endpoint not in (None, LOGIN, *ENDPOINTS):
             raise ValueError(f"no such endpoint: {self.endpoint}")
 

@@ -124,6 +124,8 @@ def changed(current: Chosen, changes: dict[str, Any]) -> Chosen:
     merged = msgspec.structs.asdict(current)
     for name, value in changes.items():
         group, dot, member = name.partition(".")
+        if group not in merged:
+            raise msgspec.ValidationError(f"no such name: {group}; known: {', '.join(merged)}")
         merged[group] = changed(merged[group], {member: value}) if dot else value
     return msgspec.convert(
         {n: msgspec.to_builtins(v) for n, v in merged.items()}, type(current), strict=False

@@ -4,8 +4,10 @@ from datetime import date, datetime
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
+from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.simulator.quirks import Habits, Quirks, changed
 from lcm_pipeline.simulator.server import RunningSimulator
 from tests.contract.simulator_calls import busiest, control, fetch, keys, post, small_config
@@ -324,6 +326,13 @@ def test_quirks_can_be_read_from_text():
     read = changed(Quirks(), {"totals": "-2", "max_length": "100", "zero_based": "true"})
     assert (read.totals, read.max_length, read.zero_based) == (-2, 100, True)
     assert changed(Quirks(), {"totals": "null"}).totals == "null"
+
+
+def test_an_unknown_name_lists_the_known_ones():
+    with pytest.raises(msgspec.ValidationError, match=r"no_such; known: max_length, .*latency_ms"):
+        changed(Quirks(), {"no_such": "1"})
+    with pytest.raises(msgspec.ValidationError, match="no_such; known: timeout, reset"):
+        msgspec.convert({"kind": "no_such"}, FaultRule)
 
 
 def test_a_world_can_start_at_its_first_midnight_without_clients():
