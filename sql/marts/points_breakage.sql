@@ -74,19 +74,15 @@ developed as (
     order by issue_month asc, age_months desc
 ),
 
--- Of the open points of each bonus source, what its own rate leaves.
+-- By bonus source, which may have a rate of its own. The newest end of a month is the same for all issue months.
 open_by_source as (
     select
-        newest.issue_month,
-        sums.bonus_source,
-        sum(
-            sums.added - sums.redeemed - sums.expired - sums.clawed_back + sums.corrections
-            + sums.residual
-        ) as points
-    from newest
-    inner join mart.points_sums as sums
-        on sums.issue_month = newest.issue_month and sums.movement_date <= newest.as_of_date
-    group by newest.issue_month, sums.bonus_source
+        issue_month,
+        bonus_source,
+        sum(added - redeemed - expired - clawed_back + corrections + residual) as points
+    from mart.points_sums
+    where movement_date <= (select max(as_of_date) from newest)
+    group by issue_month, bonus_source
 ),
 
 flat as (
