@@ -1,15 +1,17 @@
-"""Signals of a process: handled for a while, or sent when the process that started it has ended."""
+"""Signals of a process: handled or blocked for a while, or sent when its parent has ended."""
 
 import ctypes
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
+# Ctrl-C, a request to end, and the end of the terminal.
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PR_SET_PDEATHSIG = 1
 
 
@@ -28,6 +30,16 @@ def handling_signals(handlers: Mapping[signal.Signals, Any]) -> Iterator[None]:
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def blocking_signals(numbers: Collection[signal.Signals]) -> Iterator[None]:
+    """Deliver signals at the end of the context; a process started within it blocks them too."""
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)
 
 
 @cache

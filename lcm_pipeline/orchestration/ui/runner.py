@@ -9,6 +9,8 @@ import signal
 import sys
 from types import FrameType
 
+from lcm_pipeline.processes import STOP_SIGNALS
+
 _INTERRUPTED = 130
 
 
@@ -20,5 +22,7 @@ if __name__ == "__main__":
     # For the seconds of the imports, which have nothing to clean up: an exception would be printed
     # with its traceback. The module sets its own handler when it begins.
     signal.signal(signal.SIGINT, _end_at_once)
+    # lcm ui starts it with these blocked.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     sys.argv = sys.argv[1:]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

@@ -28,7 +28,7 @@ from lcm_pipeline.orchestration.storage.instance import (
 from lcm_pipeline.orchestration.storage.local_runs import fail_dead_runs
 from lcm_pipeline.orchestration.ui.programs import BOTH, Program
 from lcm_pipeline.ports import holder_of, listen_error
-from lcm_pipeline.processes import parent_death_hook
+from lcm_pipeline.processes import STOP_SIGNALS, blocking_signals, parent_death_hook
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.settings.secrets import stored_secret
 
@@ -62,7 +62,7 @@ def serve_ui(
     """
     # SIGTERM must stop the two processes too, and the end of the terminal, unless nohup ignores it.
     # SIGINT is ignored in background jobs of a shell, so its handler is set explicitly.
-    for stop in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for stop in STOP_SIGNALS:
         if stop is not signal.SIGHUP or signal.getsignal(stop) is not signal.SIG_IGN:
             signal.signal(stop, signal.default_int_handler)
     require_executor(settings)
@@ -194,17 +194,20 @@ def _running(
     processes: dict[Program, subprocess.Popen[bytes]] = {}
     secret = {} if token is None else {UI_TOKEN: token}
     try:
-        for program, words in commands.items():
-            given = {**environment, **secret} if program is Program.WEB else environment
-            # Ctrl-C on a terminal reaches a whole group: each process gets it once, from here, and
-            # not the code servers, which their parents stop.
-            processes[program] = subprocess.Popen(  # noqa: S603 - our own arguments
-                words,
-                env=given,
-                process_group=0,
-                # One that is killed cannot stop its children itself.
-                preexec_fn=parent_death_hook(os.getpid(), signal.SIGINT),
-            )
+        # A signal would raise an exception in what libraries run around a fork, and be lost with
+        # it, or print a traceback while Python starts in the new process: runner.py unblocks them.
+        with blocking_signals(STOP_SIGNALS):
+            for program, words in commands.items():
+                given = {**environment, **secret} if program is Program.WEB else environment
+                # Ctrl-C on a terminal reaches a whole group: each process gets it once, from here,
+                # and not the code servers, which their parents stop.
+                processes[program] = subprocess.Popen(  # noqa: S603 - our own arguments
+                    words,
+                    env=given,
+                    process_group=0,
+                    # One that is killed cannot stop its children itself.
+                    preexec_fn=parent_death_hook(os.getpid(), signal.SIGINT),
+                )
         yield processes
     finally:
         for process in processes.values():
