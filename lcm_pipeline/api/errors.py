@@ -71,6 +71,7 @@ class TransientError(LoyaltyApiError):
     """The same request may succeed later.
 
     never_sent: the server cannot have received the request, so even a write may be retried.
+    throttled: the server requests a lower rate (HTTP 429).
     retry_after: seconds to wait as requested by the server; None when it did not say.
     seconds: how long the request took until it failed.
     is_worth_retrying: whether to retry this call now, not only in a later run.
@@ -79,6 +80,7 @@ class TransientError(LoyaltyApiError):
     advice = "a rerun may help"
     may_pass = True
     never_sent = False
+    throttled = False
     retry_after: float | None = None
     seconds = 0.0
     is_worth_retrying = True
@@ -115,12 +117,8 @@ class UnavailableError(TransientError):
     ) -> None:
         super().__init__(call_name, reason)
         self.status = status
+        self.throttled = status == 429
         self.retry_after = retry_after
-
-    @property
-    def throttled(self) -> bool:
-        """Whether the server requests a lower rate (HTTP 429)."""
-        return self.status == 429
 
 
 class MalformedError(TransientError):

@@ -15,7 +15,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
-from lcm_pipeline.api.errors import TransientError, UnavailableError
+from lcm_pipeline.api.errors import TransientError
 
 logger = logging.getLogger(__name__)
 
@@ -129,7 +129,7 @@ class Retrier:
                 await self._wait_before_retry(error)
 
     def _may_retry(self, error: TransientError, tally: "_Tally", *, repeatable: bool) -> bool:
-        if not (repeatable or error.never_sent or _is_throttled(error)):
+        if not (repeatable or error.never_sent or error.throttled):
             return False
         return (
             error.is_worth_retrying
@@ -141,7 +141,7 @@ class Retrier:
     async def _wait_before_retry(self, error: TransientError) -> None:
         self.counts.retries += 1
         wait = self.policy.wait_after(error, error.attempts)
-        most = self.policy.throttled_attempts if _is_throttled(error) else self.policy.attempts
+        most = self.policy.throttled_attempts if error.throttled else self.policy.attempts
         now = self.clock.monotonic()
         if self.lines.is_due(now):
             logger.info(
@@ -163,7 +163,7 @@ class Retrier:
                 wait,
                 most,
             )
-        if _is_throttled(error):
+        if error.throttled:
             self.cool_down(wait)
         elif wait > 0:
             await self.clock.sleep(wait)
@@ -181,14 +181,10 @@ class _Tally:
         self.seconds += error.seconds
         # A server that sends Retry-After: 0 would be called 20 times without a pause: count it as a
         # failure, of which fewer are allowed.
-        if _is_throttled(error) and error.retry_after != 0:
+        if error.throttled and error.retry_after != 0:
             self.throttled += 1
         else:
             self.failures += 1
-
-
-def _is_throttled(error: TransientError) -> bool:
-    return isinstance(error, UnavailableError) and error.throttled
 
 
 def parse_retry_after(text: str | None, now: float) -> float | None:

@@ -18,7 +18,6 @@ from lcm_pipeline.api.errors import (
     RejectedError,
     RequestError,
     TransientError,
-    UnavailableError,
 )
 from lcm_pipeline.api.scrubbing import scrub
 from lcm_pipeline.model.endpoints import CLIENT_UPDATE
@@ -123,7 +122,6 @@ def _outcome_of(error: LoyaltyApiError) -> AttemptOutcome:
         return "not sent"
     if isinstance(error, RejectedError | RequestError):
         return "failed"
-    was_throttled = isinstance(error, UnavailableError) and error.throttled
-    if was_throttled or (isinstance(error, TransientError) and error.never_sent):
+    if isinstance(error, TransientError) and (error.throttled or error.never_sent):
         return "not sent"
     return "unknown"
