@@ -3,7 +3,7 @@
 Only this package imports httpx and aiohttp.
 
 client.py          one call, from request to checked response
-requests.py        building and checking a request before it is sent
+requests.py        checking a request before it is sent
 responses.py       parsing a response: status, content type, ErrorCode, required members
 messages.py        whether a Message with ErrorCode 0 is an error
 paging.py          calls as pages of rows
@@ -18,7 +18,7 @@ retries.py         what is retried, how often, and when
 rate_limit.py      limits of requests in flight and per second
 transport.py       HTTP, with limits of time and size
 compression.py     decompression up to a maximum size
-clocks.py          how far the service's clock is ahead of ours
+clocks.py          dates in headers, and how far the service's clock is ahead of ours
 scrubbing.py       removing personal data from the vendor's texts
 probe.py           reachability, TLS and clock of the service
 errors.py          the tree of errors

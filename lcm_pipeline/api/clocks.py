@@ -1,4 +1,4 @@
-"""The clock of the service, by the Date of its responses, which has whole seconds."""
+"""Times in the headers of responses, and the clock of the service by its Date."""
 
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -12,9 +12,10 @@ def seconds_ahead(date_header: str | None, sent_at: float, received_at: float) -
     """Seconds by which the service's clock is ahead of ours; None without a Date.
 
     sent_at, received_at: when the request was sent and its response received, in Unix time of our
-    clock. A Date between the two shows no difference: the service sets it at any time in between.
+    clock. A Date between the two shows no difference: the service sets it at any time in between,
+    in whole seconds.
     """
-    date = None if date_header is None else _unix_time(date_header[:_LONGEST_DATE])
+    date = None if date_header is None else unix_time(date_header[:_LONGEST_DATE])
     if date is None:
         return None
     return date - min(max(date, int(sent_at)), received_at)
@@ -22,7 +23,8 @@ def seconds_ahead(date_header: str | None, sent_at: float, received_at: float) -
 
 # All responses of a second have the same Date.
 @lru_cache(maxsize=16)
-def _unix_time(date_header: str) -> float | None:
+def unix_time(date_header: str) -> float | None:
+    """The Unix time of an HTTP date; None if it is none."""
     try:
         moment = parsedate_to_datetime(date_header)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

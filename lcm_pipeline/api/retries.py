@@ -11,10 +11,9 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
+from lcm_pipeline.api.clocks import unix_time
 from lcm_pipeline.api.errors import TransientError
 
 logger = logging.getLogger(__name__)
@@ -194,10 +193,5 @@ def parse_retry_after(text: str | None, now: float) -> float | None:
     text = text.strip()[:_LONGEST_HEADER]
     if text.isascii() and text.replace(".", "", 1).isdigit():
         return float(text)
-    try:
-        moment = parsedate_to_datetime(text)
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        return max(0.0, moment.timestamp() - now)
-    except (ValueError, OverflowError, TypeError, IndexError):
-        return None
+    moment = unix_time(text)
+    return None if moment is None else max(0.0, moment - now)
