@@ -23,6 +23,7 @@ from lcm_pipeline.model.profiles import AttemptResult, KnownProfile, Objection, 
 from lcm_pipeline.push.attempt import describe_unexpected, log_unexpected, send_update
 from lcm_pipeline.push.canary import Canary
 from lcm_pipeline.settings import Settings
+from lcm_pipeline.sync.fan_out import cancel_all
 from lcm_pipeline.sync.progress import Progress
 from lcm_pipeline.sync.threads import run_in_thread
 from lcm_pipeline.transform.profiles import Verdict, judge
@@ -118,9 +119,7 @@ class PushRun:
             try:
                 await asyncio.gather(*tasks)
             finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+                await cancel_all(tasks)
 
     async def _next(self, after: int) -> list[WaitingUpdate]:
         limits = [_CHUNK, self._canary.trial_left or _CHUNK]
