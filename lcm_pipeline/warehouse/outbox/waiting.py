@@ -18,13 +18,12 @@ _NO_LIMIT = 2**63 - 1
 class WaitingUpdate:
     """An update that a push may take.
 
-    is_sending: its last request may have been sent without a response. seconds_since: since that
-    request can have been sent; None if there is none.
+    seconds_since: since its last request can have been sent without a response; None if there is
+    none.
     """
 
     update_id: int
     client_id: int
-    is_sending: bool = False
     seconds_since: float | None = None
 
 

@@ -7,7 +7,6 @@
 select
     updates.update_id,
     updates.client_id,
-    updates.status = 'sending' as is_sending,
     case when updates.status = 'sending'
         then extract(epoch from now() - coalesce(
             pushes.finished_at,
