@@ -35,7 +35,7 @@ from lcm_pipeline.warehouse.outbox.updates import (
     UpdateStatus,
     claim_update,
     finish_update,
-    reject_update,
+    set_update_aside,
 )
 from lcm_pipeline.warehouse.outbox.waiting import WaitingUpdate, count_waiting, next_updates
 from lcm_pipeline.warehouse.redaction import RowRefusedError
@@ -161,7 +161,7 @@ class PushRun:
         except RowRefusedError as refused:
             error = str(refused)
             return await self._run(
-                lambda session: reject_update(session, self.push, waiting.update_id, error)
+                lambda session: set_update_aside(session, self.push, waiting.update_id, error)
             )
         if not isinstance(taken, Claim):
             return taken

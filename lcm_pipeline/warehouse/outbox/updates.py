@@ -85,7 +85,7 @@ def finish_update(session: psycopg.Connection, claim: Claim, result: AttemptResu
     return status
 
 
-def reject_update(
+def set_update_aside(
     session: psycopg.Connection, push: Push, update_id: int, error: str
 ) -> UpdateStatus | None:
     """Reject an update that cannot be claimed; one that may have been sent stays in `sending`."""
