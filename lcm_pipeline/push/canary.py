@@ -19,15 +19,16 @@ class Canary:
     """Counts the outcomes of attempts.
 
     canary: attempts in the trial. fuse: the share of them that may fail. concurrency: attempts in
-    flight, all of which may fail at once when a service goes down.
+    flight, all of which may fail at once when a service goes down. responses: updates that the
+    service accepted or refused by ErrorCode, so our access works.
     """
 
     canary: int
     fuse: float
     concurrency: int
+    responses: int = 0
     _tried: int = 0
     _accepted: int = 0
-    _responses: int = 0
     _failed_in_trial: int = 0
     _in_a_row: int = 0
     _refusals: list[int | None] = field(default_factory=list)
@@ -47,7 +48,7 @@ class Canary:
         if not is_success and self._tried <= self.canary:
             self._failed_in_trial += 1
         if result.outcome in ("sent", "partial", "failed") and not result.is_ambiguous:
-            self._responses += 1
+            self.responses += 1
         if result.outcome in ("sent", "partial"):
             self._accepted += 1
         elif result.outcome == "failed":
@@ -55,11 +56,6 @@ class Canary:
         else:
             self._last_without_response = result
             self._not_sent += result.outcome == "not sent"
-
-    @property
-    def responses(self) -> int:
-        """Updates that the service accepted or refused by ErrorCode, so our access works."""
-        return self._responses
 
     @property
     def refuses_everything(self) -> bool:
@@ -88,7 +84,7 @@ class Canary:
 
     def no_response_reason(self) -> str | None:
         """Return a reason when there was no usable response at all; None when there was one."""
-        if self._responses or self._last_without_response is None:
+        if self.responses or self._last_without_response is None:
             return None
         return f"the service gives no usable response: {self._last_without_response.error}"
 
