@@ -43,13 +43,11 @@ _events = SqlEventLogStorageTable.c
 _check_results = AssetCheckExecutionsTable.c
 
 
-def forget_old_runs(
-    instance: dg.DagsterInstance, *, now: datetime, most: int = _MAX_AT_ONCE
-) -> int:
+def forget_old_runs(instance: dg.DagsterInstance, *, now: datetime) -> int:
     """Delete runs that were created more than KEPT_DAYS ago and have ended; returns how many."""
     before = now - timedelta(days=KEPT_DAYS)
     long_ago = dg.RunsFilter(statuses=_ENDED, created_before=before)
-    records = instance.get_run_records(long_ago, limit=most, ascending=True)
+    records = instance.get_run_records(long_ago, limit=_MAX_AT_ONCE, ascending=True)
     for record in records:
         _forget(instance, record.dagster_run.run_id)
     _forget_replaced(instance, before)
