@@ -40,7 +40,7 @@ class CoreTable:
     has_history: earlier versions of its rows are stored in `history`.
     moves_between_clients: merging cards moves its rows to another client under the same key, as
     its ids are unique over all clients.
-    is_held_for_months: rows older than LCM_RETENTION_MONTHS are dropped.
+    is_held_for_months: rows older than LCM_RETENTION_MONTHS are dropped, by their date_column.
     is_snapshot: it has a row for each day on which a client's values changed, while the source
     returns only the present ones.
     publish_query: the statement that publishes it, where the generic upsert is not enough.

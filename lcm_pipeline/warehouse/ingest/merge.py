@@ -77,7 +77,7 @@ def count_staged(
 ) -> Composed:
     """Count the staged rows of each task of a range. kept_from: as in `is_kept`."""
     is_expired: Composable = SQL("false")
-    if kept_from is not None and _loses_months(table):
+    if kept_from is not None and table.is_held_for_months:
         is_expired = SQL("{} < {}").format(Identifier(table.date_column or ""), Literal(kept_from))
     return statement(
         "count_staged",
@@ -149,13 +149,9 @@ def is_kept(table: CoreTable, kept_from: date | None) -> Composable:
 
     kept_from: the first day that is kept, None if all are.
     """
-    if kept_from is None or not _loses_months(table):
+    if kept_from is None or not table.is_held_for_months:
         return SQL("true")
     return SQL("stored.{} >= {}").format(Identifier(table.date_column or ""), Literal(kept_from))
-
-
-def _loses_months(table: CoreTable) -> bool:
-    return table.is_held_for_months and table.date_column is not None
 
 
 def _range(task_range: TaskRange) -> dict[str, Composable]:

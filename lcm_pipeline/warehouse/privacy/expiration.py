@@ -224,11 +224,11 @@ def _advance_first_day(session: Session, kept_from: date) -> None:
     with locks.exclusive(session, locks.PUBLISH):
         for feed in CLIENT_FEEDS:
             table = feed.main_table
-            if table.is_held_for_months and table.date_column is not None:
+            if table.is_held_for_months:
                 statement = composed(
                     "expire_rows",
                     table=Identifier("core", table.name),
-                    day=Identifier(table.date_column),
+                    day=Identifier(table.date_column or ""),
                 )
                 session.execute(statement, {"feed": feed.name, "kept_from": kept_from})
         session.execute(query("carry_favourite_stats"), {"kept_from": kept_from})
