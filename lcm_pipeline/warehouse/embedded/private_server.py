@@ -43,16 +43,12 @@ class PrivateServer:
             dbname=database, host=str(self.sockets), port=self.port, user=SUPERUSER
         )
 
-    @contextmanager
-    def connect(self, database: str) -> Iterator[psycopg.Connection]:
-        """Open an autocommit session for the length of the context."""
+    def connect(self, database: str) -> psycopg.Connection:
+        """Open an autocommit session."""
         address = f"{quote(database, safe='')}?host={quote(str(self.sockets), safe='')}"
         url = f"postgresql://{SUPERUSER}@/{address}&port={self.port}"
-        name = "lcm upgrade-home"
-        with Warehouse(url, is_embedded=True).connect(
-            autocommit=True, application_name=name
-        ) as session:
-            yield session
+        warehouse = Warehouse(url, is_embedded=True)
+        return warehouse.connect(autocommit=True, application_name="lcm upgrade-home")
 
 
 @contextmanager
