@@ -8,7 +8,7 @@ Later readings find equal rows: the hashes, and the digests of headers and days,
 reading computes with the whole chain of keys.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -63,6 +63,7 @@ def use_keys(warehouse: Warehouse, settings: Settings) -> int:
 
 def _use_keys(session: Session, settings: Settings) -> int:
     pseudonyms = settings.pseudonyms
+    # Only for its error: without their keys, a sync could bring erased persons back.
     load_forgotten(session, settings.pseudonym_key_bytes, settings.pseudonym_old_key_bytes)
     if not _missing(session, pseudonyms):
         return 0
@@ -174,7 +175,11 @@ def _rewrite_clients(session: Session, key: Pseudonyms, batch: dict[str, Any]) -
         if masked:
             session.execute(
                 composed("replace_extras", table=name),
-                dict(zip(("tables", "places", "extras"), _columns(masked), strict=True)),
+                {
+                    "tables": [place_table for place_table, _, _ in masked],
+                    "places": [place for _, place, _ in masked],
+                    "extras": [extra for _, _, extra in masked],
+                },
             )
 
 
@@ -223,7 +228,3 @@ def _rewrite_days(session: Session, key: Pseudonyms) -> None:
                 "digests": [key.digest(bytes(digest)) for _, digest in days],
             },
         )
-
-
-def _columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)]
