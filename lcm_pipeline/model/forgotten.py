@@ -22,9 +22,11 @@ class Forgotten:
         return bool(self.hashes)
 
     def __contains__(self, client_id: object) -> bool:
-        return isinstance(client_id, int) and any(
-            client_hash(client_id, key) in self.hashes for key in self.keys
-        )
+        return isinstance(client_id, int) and not self.hashes.isdisjoint(self.hashes_of(client_id))
+
+    def hashes_of(self, client_id: int) -> list[bytes]:
+        """The hashes of a client, erased or not: one with each key."""
+        return [client_hash(client_id, key) for key in self.keys]
 
 
 def client_hash(client_id: int, key: bytes) -> bytes:

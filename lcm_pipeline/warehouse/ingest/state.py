@@ -34,7 +34,7 @@ def known_clients(session: psycopg.Connection) -> list[tuple[str, int]]:
 
 
 def load_forgotten(
-    session: psycopg.Connection, key: bytes | None, old_keys: Sequence[bytes] = ()
+    session: psycopg.Connection, key: bytes | None, old_keys: Sequence[bytes]
 ) -> Forgotten:
     """The erased persons. key, old_keys: of the settings. Raises ForgottenKeyError without them."""
     rows = session.execute(query("forgotten_clients")).fetchall()

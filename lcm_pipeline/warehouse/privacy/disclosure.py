@@ -15,7 +15,6 @@ import psycopg
 from psycopg.sql import Composed, Identifier
 
 from lcm_pipeline.model.errors import UsageError, UserError
-from lcm_pipeline.model.forgotten import client_hash
 from lcm_pipeline.model.texts import database_message
 from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.errors import WarehouseUnavailableError
@@ -102,11 +101,8 @@ def _disclose(
     tables = _tables(session, own)
     if unreadable := [table.name for table in tables if not table.is_readable]:
         raise _incomplete(warehouse, f"it may not read {', '.join(unreadable)}")
-    erasing_keys = load_forgotten(session, key, old_keys).keys
-    values: dict[str, Any] = {
-        "client_id": client_id,
-        "client_hashes": [client_hash(client_id, each) for each in erasing_keys],
-    }
+    hashes = load_forgotten(session, key, old_keys).hashes_of(client_id)
+    values: dict[str, Any] = {"client_id": client_id, "client_hashes": hashes}
     forgotten_at = fetch_value(session, "receipt_of_client", values)
     others = other_tables(session, client_id, columns)
     if forgotten_at is None and not is_known(session, client_id, own):

@@ -7,7 +7,6 @@ coupons, texts of leads, unknown fields, and the rows of the outbox, the quarant
 
 import hmac
 import logging
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -177,7 +176,7 @@ def _is_deleted(column: ClientColumn) -> bool:
 
 def _earlier_receipt(session: Session, client_id: int, forgotten: Forgotten) -> Receipt:
     """The receipt of a person without rows; raises UsageError if there is none."""
-    values = {"client_hashes": [client_hash(client_id, each) for each in forgotten.keys]}
+    values = {"client_hashes": forgotten.hashes_of(client_id)}
     found = session.execute(query("receipt_of_client"), values).fetchone()
     if found is None:
         raise UsageError(f"client {client_id} is not known")
@@ -215,8 +214,8 @@ def _erase(
     for name, tables in _ERASED.items():
         for table in tables:
             session.execute(composed(name, table=Identifier(*table)), values)
-    name = rf"\m{re.escape(str(client_id))}\M"
-    session.execute(query("erase_errors_of_runs"), {"name": name})
+    whole_number = rf"\m{client_id}\M"
+    session.execute(query("erase_errors_of_runs"), {"name": whole_number})
     kept: dict[str, int] = {}
     deleted: dict[str, int] = {}
     for column in columns:
