@@ -1,4 +1,4 @@
-"""Errors about what a source sent while one client was read; neither is a defect of ours."""
+"""Errors about what a source sent while one client, or one day of the roster, was read."""
 
 from collections.abc import Hashable
 

@@ -23,5 +23,5 @@ plan.py             estimates the cost of a window
 scale.py            estimates the cost of a programme of any size
 progress.py         how a sync or a push reports its progress
 threads.py          blocking work in a thread that never outlives its caller
-errors.py           the error that ends a sync
+errors.py           the errors that end a sync early
 """

@@ -119,7 +119,8 @@ class ServiceMonitor:
     async def _check_service(self, most: int, error: Exception | None = None) -> None:
         """Request other tasks before a series of failures stops the feed; raises SyncError.
 
-        Pending clients are read first. Many that are rejected for good look like an outage.
+        Clients that were pending before are read first, and many may be rejected for good. That
+        looks like an outage.
         """
         async with self._checking:
             if self._consecutive_failures < most or self._abandoned:

@@ -91,7 +91,8 @@ def _step(
 ) -> dg.AssetsDefinition:
     """The step of the marts that the same feeds can block.
 
-    refreshed: the names of all marts to refresh in it, also those that fewer feeds can block.
+    feeds: the names of their steps. refreshed: the names of all marts to refresh in it, also those
+    that fewer feeds can block.
     """
 
     @dg.multi_asset(
@@ -126,18 +127,20 @@ def _step(
 
 
 def _require_totals(
-    context: dg.AssetExecutionContext, sync: SyncSession, steps: Collection[str]
+    context: dg.AssetExecutionContext, sync: SyncSession, feeds: Collection[str]
 ) -> None:
     """Raise dg.Failure unless the totals of the facts below a mart agree.
 
     Dagster blocks a mart only by a check of the same run, and a backfill refreshes the marts in a
-    run of their own. So totals that this run does not check are compared here. steps: of the feeds.
+    run of their own. So totals that this run does not check are compared here.
+
+    feeds: as in `_step`.
     """
     nodes = context.job_def.graph.node_dict
     differing = [
         f"{feed.name}: totals differ for {count}"
         for feed in FEEDS
-        if feed.step in steps and not feed.is_by_day and step_name(feed) not in nodes
+        if feed.step in feeds and not feed.is_by_day and step_name(feed) not in nodes
         if (count := reconcile.totals_differing(sync.warehouse, feed.name).total)
     ]
     if differing:
@@ -163,8 +166,9 @@ def _steps() -> list[dg.AssetsDefinition]:
 def _blocking_feeds(by_name: dict[str, Mart]) -> dict[str, frozenset[str]]:
     """By mart, the feeds whose totals must agree before it is refreshed: those that it is built on.
 
-    Unlike in `sources_below`, a table of the schema sync adds no feed.
-    Tables that follow changes refresh together, so what blocks one of those by client blocks all.
+    They are named by their steps, as in `_step`. Unlike in `sources_below`, a table of the schema
+    sync adds no feed. Tables that follow changes refresh together,
+    so what blocks one of those by client blocks all.
     """
     below: dict[str, frozenset[str]] = {}
     for mart in by_name.values():

@@ -340,10 +340,8 @@ def _join_again(
 ) -> None:
     """Lock the run in a new session, and take over the claims of the lost one.
 
-    erased: how many persons had been erased when the run was joined.
-
     The server process of the lost session may not have noticed that its client is gone, so it is
-    ended first.
+    ended first. erased: how many persons had been erased when the run was joined.
     """
     holder = {"kind": "run", "lock_id": run.run_id, "lost": lost}
     wait_until(

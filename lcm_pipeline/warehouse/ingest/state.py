@@ -1,4 +1,8 @@
-"""The sync state of clients, registration days and paging, read before a run and stored after."""
+"""What a run has to know before it reads, and what makes the next one read again.
+
+The polled days, how endpoints page, the first day that is stored, the erased persons, and whether
+stored numbers are hashed with the keys of the settings.
+"""
 
 from collections.abc import Sequence
 from datetime import date
