@@ -29,7 +29,7 @@ from lcm_pipeline.api.errors import (
     TransportError,
 )
 from lcm_pipeline.api.formats import FORMATS, WireFormat
-from lcm_pipeline.api.identity import LOGIN_PATH, Identity, SendLogin
+from lcm_pipeline.api.identity import LOGIN_PATH, Identity
 from lcm_pipeline.api.rate_limit import RequestGate, Slots
 from lcm_pipeline.api.requests import check_request, describe
 from lcm_pipeline.api.responses import parse_response
@@ -63,7 +63,8 @@ class LoyaltyApi:
         gate: RequestGate,
         *,
         retrier: Retrier,
-        identify: Callable[[SendLogin, Retrier], Identity],
+        body: BodyIdentity,
+        login: Login | None,
     ) -> None:
         self.counts = retrier.counts
         self.harmless_messages: set[tuple[str, str]] = set()
@@ -71,8 +72,9 @@ class LoyaltyApi:
         self._format = wire_format
         self._gate = gate
         self._retrier = retrier
-        self._identify = identify
-        self._identity = identify(self._send_login, retrier)
+        self._body = body
+        self._login = login
+        self._identity = Identity(body, login, send=self._send_login, retrier=retrier)
         self._is_sibling = False
         self._logged: set[tuple[str, str, int | None]] = set()
         self._headers: tuple[str | None, httpx.Headers] = (None, self._build_headers(None))
@@ -99,13 +101,9 @@ class LoyaltyApi:
         wire = Transport(base_url, settings.timeout, transport, settings.max_answer_mb * MEGABYTE)
         budget = _TIMEOUTS_PER_CALL * settings.timeout
         retrier = Retrier(policy, clock, RequestCounts(), gate.cool_down, budget)
-
-        def identify(send: SendLogin, retrier: Retrier) -> Identity:
-            body, login = _body_identity(settings), _login(settings)
-            return Identity(body, login, send=send, retrier=retrier)
-
         wire_format = FORMATS[settings.api_format]
-        return cls(wire, wire_format, gate, retrier=retrier, identify=identify)
+        body, login = _body_identity(settings), _login(settings)
+        return cls(wire, wire_format, gate, retrier=retrier, body=body, login=login)
 
     @property
     def clock_ahead(self) -> float:
@@ -131,7 +129,9 @@ class LoyaltyApi:
         other = copy(self)
         other._retrier = replace(self._retrier, counts=RequestCounts())
         other.counts = other._retrier.counts
-        other._identity = self._identify(other._send_login, other._retrier)
+        other._identity = Identity(
+            self._body, self._login, send=other._send_login, retrier=other._retrier
+        )
         other._is_sibling = True
         return other
 
