@@ -104,9 +104,9 @@ class CertificateError(TransportError):
     may_pass = False
     is_worth_retrying = False
 
-    def __init__(self, call_name: str, reason: str, advice: str | None = None) -> None:
+    def __init__(self, call_name: str, reason: str, advice: str) -> None:
         super().__init__(call_name, reason, never_sent=True)
-        self.advice = advice or self.advice
+        self.advice = advice
 
 
 class UnavailableError(TransientError):
