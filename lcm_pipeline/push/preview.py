@@ -33,12 +33,11 @@ _MAX_LISTED = 30
 class Candidate:
     """A pending update, or a row of a file.
 
-    client_id: None when it cannot be read. line: of the file, None for an update of the outbox.
-    sent_values: what has already been sent, with an unknown outcome.
+    line: of the file, None for an update of the outbox. sent_values: what has already been sent,
+    with an unknown outcome.
     """
 
     update: ProfileUpdate
-    client_id: int | None
     line: int | None = None
     sent_values: Values | None = field(default=None, repr=False)
 
@@ -56,7 +55,7 @@ class PlannedUpdate:
     """
 
     name: str
-    client_id: int | None
+    client_id: int
     columns: tuple[str, ...] = ()
     values: Values = field(default_factory=dict, repr=False)
 
@@ -116,7 +115,10 @@ class Preview:
                 values = verdict.values if self.lists_values else {}
                 self.listed_to_send.append(
                     PlannedUpdate(
-                        candidate.name, candidate.client_id, tuple(verdict.values), values=values
+                        candidate.name,
+                        candidate.update.client_id,
+                        tuple(verdict.values),
+                        values=values,
                     )
                 )
         else:
@@ -179,7 +181,7 @@ def _chunks(session: Session, file: UpdateFile | None) -> Iterator[list[Candidat
     after = 0
     while waiting := read_waiting(session, after=after, most=_CHUNK):
         after = waiting[-1][0].update_id
-        yield [Candidate(update, update.client_id, sent_values=sent) for update, sent in waiting]
+        yield [Candidate(update, sent_values=sent) for update, sent in waiting]
     if file is None or is_loaded(session, file):
         return
     for at in range(0, len(file.rows), _CHUNK):
@@ -198,6 +200,7 @@ def _candidates(session: Session, file: UpdateFile, rows: Sequence[FileRow]) -> 
             if value is not None and column not in (CLIENT_ID, REQUESTED_BY)
         }
         is_known = client_id is None or client_id in known
+        # A row whose client cannot be read is rejected for that cell, whatever its number here.
         update = ProfileUpdate(0, client_id or 0, values, is_known, unreadable=row.objections)
-        candidates.append(Candidate(update, client_id, row.line))
+        candidates.append(Candidate(update, row.line))
     return candidates
