@@ -12,14 +12,12 @@ from typing import Any
 import msgspec
 
 from lcm_pipeline.api.errors import RequestError
+from lcm_pipeline.api.xml_characters import FORBIDDEN
 from lcm_pipeline.model.endpoints import Endpoint
 from lcm_pipeline.model.payloads import Request
 
 _NAIVE_TIME = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d(\.\d{1,7})?)?")
 _DATE_FIELDS = ("BegDate", "EndDate", "Birthdate")
-
-# Characters that XML does not allow. JSON does, but the server also serves its texts as XML.
-_UNSENDABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 def check_request(endpoint: Endpoint[Any, Any], request: Request) -> None:
@@ -45,7 +43,8 @@ def check_request(endpoint: Endpoint[Any, Any], request: Request) -> None:
         if name in _DATE_FIELDS and not _NAIVE_TIME.fullmatch(value):
             reason = f"{name} must be a date or time without an offset, such as 2026-03-01T00:00:00"
             raise RequestError(describe(endpoint, request), reason)
-        if _UNSENDABLE.search(value):
+        # Also in JSON, which allows them: the server serves the same texts as XML.
+        if FORBIDDEN.search(value):
             raise RequestError(describe(endpoint, request), f"{name} contains a control character")
 
 

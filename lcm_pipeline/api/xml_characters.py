@@ -26,14 +26,13 @@ _NO_CHARACTERS = _MARKS + 0x2000
 _LAST_MARK = _MARKS + 0x2001
 
 _MARK = re.compile(f"[{chr(_MARKS)}-{chr(_LAST_MARK)}]")
-_FORBIDDEN = "[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]"
+FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 # References within CDATA or a comment are text. An unclosed section extends to the end: searching
 # for its end again from each "<![CDATA[" would take quadratic time.
 _FAULT = re.compile(
     r"(?P<literal><!\[CDATA\[(?s:.*?)(?:\]\]>|\Z)|<!--(?s:.*?)(?:-->|\Z))"
-    rf"|&\#(?:x(?P<hex>[0-9A-Fa-f]++)|(?P<decimal>[0-9]++));|(?P<raw>{_FORBIDDEN})"
+    rf"|&\#(?:x(?P<hex>[0-9A-Fa-f]++)|(?P<decimal>[0-9]++));|(?P<raw>{FORBIDDEN.pattern})"
 )
-_RAW_FAULT = re.compile(_FORBIDDEN)
 
 
 class _UnmarkableError(ValueError):
@@ -70,7 +69,7 @@ def unmark_forbidden(document: bytes) -> bytes:
 
 def _replace(found: re.Match[str]) -> str:
     if found["literal"]:
-        return _RAW_FAULT.sub(lambda raw: _mark_of_raw(raw[0]), found["literal"])
+        return FORBIDDEN.sub(lambda raw: _mark_of_raw(raw[0]), found["literal"])
     if found["raw"]:
         return _mark_of_raw(found["raw"])
     digits = found["hex"] or found["decimal"]
@@ -83,7 +82,7 @@ def _replace(found: re.Match[str]) -> str:
     if number in _SURROGATES:
         return chr(_HALF_PAIRS + number - _SURROGATES.start)
     character = chr(number)
-    if _RAW_FAULT.match(character) is None:
+    if FORBIDDEN.match(character) is None:
         return found[0]
     return chr(_REFERENCES + number) if number < 0x20 else _mark_of_raw(character)
 
