@@ -68,9 +68,14 @@ def months_ahead() -> list[date]:
     return months
 
 
+def month_of_partition(name: str) -> date:
+    """The month in the name of a partition, which ends with it: `operations_202603`."""
+    return datetime.strptime(name[-6:], "%Y%m").date()
+
+
 def _existing(session: psycopg.Connection, schema: str, table: str) -> set[date]:
     rows = session.execute(query("partitions_of"), {"table_name": f"{schema}.{table}"})
-    return {datetime.strptime(name[-6:], "%Y%m").date() for (name,) in rows}
+    return {month_of_partition(name) for (name,) in rows}
 
 
 def _make(session: psycopg.Connection, schema: str, table: str, month: date) -> str:

@@ -15,7 +15,6 @@ Registrations, clients and cards have no month: they describe who is a member, a
 `lcm forget`.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time
@@ -33,7 +32,12 @@ from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.ingest.state import read_kept_from
 from lcm_pipeline.warehouse.marts.refresh import are_up_to_date, refresh_marts
 from lcm_pipeline.warehouse.migrations import have_old_marts
-from lcm_pipeline.warehouse.partitions import FIRST_PLAUSIBLE_DAY, ensure_partitions, next_month
+from lcm_pipeline.warehouse.partitions import (
+    FIRST_PLAUSIBLE_DAY,
+    ensure_partitions,
+    month_of_partition,
+    next_month,
+)
 from lcm_pipeline.warehouse.queries import composed, fetch_value, queries, query
 
 # How long a statement waits for a lock before its month is left for the next run.
@@ -252,13 +256,7 @@ class _Month:
 def _old_months(session: Session, schema: str, parent: str, kept_from: date) -> list[_Month]:
     values = {"schema_name": schema, "parent": parent}
     found = [_Month(*row) for row in session.execute(query("old_months"), values).fetchall()]
-    return [month for month in found if next_month(_month_of(month.name)) <= kept_from]
-
-
-def _month_of(name: str) -> date:
-    digits = re.search(r"(\d{4})(\d\d)$", name)
-    assert digits is not None  # noqa: S101 - the query returns only such names
-    return date(int(digits[1]), int(digits[2]), 1)
+    return [month for month in found if next_month(month_of_partition(month.name)) <= kept_from]
 
 
 def _rows_of_month(session: Session, schema: str, month: _Month) -> OldRows:
