@@ -17,7 +17,8 @@ from lcm_pipeline.model.payloads import SERVICE_ZONE
 ValueT = TypeVar("ValueT")
 
 # Earlier days are the zero dates of a database (1753, 1900): the service is younger than that. Each
-# such row would add its year to the partitions and to the daily marts.
+# such row would add its year to the partitions and to the daily marts, which begin with this day:
+# mart.first_plausible_day().
 EARLIEST_DAY = date(2000, 1, 1)
 # How far after its reading a row may be dated: clocks differ, and some events are planned.
 DAYS_AHEAD = 366

@@ -15,9 +15,6 @@ from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.queries import query
 
 MONTHS_AHEAD = 3
-# Rows of earlier days are in quarantine. The marts begin with the same day, see
-# mart.first_plausible_day().
-FIRST_PLAUSIBLE_DAY = EARLIEST_DAY
 # The transform quarantines rows of the future already; this limit protects against any caller.
 MAX_YEARS_AHEAD = 10
 
@@ -43,12 +40,12 @@ def ensure_partitions(
 
     session: an autocommit session.
 
-    Raises MonthsRefusedError for months before FIRST_PLAUSIBLE_DAY, or more than MAX_YEARS_AHEAD
+    Raises MonthsRefusedError for months before EARLIEST_DAY, or more than MAX_YEARS_AHEAD
     years from today, that have no partition yet.
     """
     wanted = {month_of(month) for month in months}
     missing = sorted(wanted - _existing(session, schema, table))
-    first, this = month_of(FIRST_PLAUSIBLE_DAY), month_of(datetime.now(UTC).date())
+    first, this = month_of(EARLIEST_DAY), month_of(datetime.now(UTC).date())
     last = this.replace(year=this.year + MAX_YEARS_AHEAD)
     if absurd := [month for month in missing if not first <= month <= last]:
         count = len(absurd) - 1

@@ -27,17 +27,13 @@ from psycopg.sql import SQL, Identifier, Literal
 from lcm_pipeline.feeds import CLIENT_FEEDS
 from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.model.tables import CORE_TABLES
+from lcm_pipeline.transform.values import EARLIEST_DAY
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.ingest.state import read_kept_from
 from lcm_pipeline.warehouse.marts.refresh import are_up_to_date, refresh_marts
 from lcm_pipeline.warehouse.migrations import have_old_marts
-from lcm_pipeline.warehouse.partitions import (
-    FIRST_PLAUSIBLE_DAY,
-    ensure_partitions,
-    month_of_partition,
-    next_month,
-)
+from lcm_pipeline.warehouse.partitions import ensure_partitions, month_of_partition, next_month
 from lcm_pipeline.warehouse.queries import composed, fetch_value, queries, query
 
 # How long a statement waits for a lock before its month is left for the next run.
@@ -120,10 +116,10 @@ class Expiration:
 def first_stored_day(months: int, now: datetime) -> date:
     """The first day of the month that is `months` before the month of `now` (aware).
 
-    Not before FIRST_PLAUSIBLE_DAY: earlier months have no rows and get no partition.
+    Not before EARLIEST_DAY: earlier months have no rows and get no partition.
     """
     count = now.year * 12 + now.month - 1 - months
-    return max(date(count // 12, count % 12 + 1, 1), FIRST_PLAUSIBLE_DAY)
+    return max(date(count // 12, count % 12 + 1, 1), EARLIEST_DAY)
 
 
 def find_expired(warehouse: Warehouse, months: int, zone: ZoneInfo) -> Expiration:
