@@ -96,13 +96,17 @@ begin
             ('lcm_bi', 'grant select on all tables in schema mart to lcm_bi'),
             ('lcm_bi', 'alter default privileges in schema mart grant select on tables to lcm_bi'),
             ('lcm_bi', 'alter default privileges in schema mart grant execute on functions to lcm_bi'),
-            -- Monitoring must not see personal data: neither rows in quarantine nor phones.
+            -- Monitoring must not see personal data: neither rows in quarantine nor phones, nor the views of
+            -- sync that contain whole rows of core and history, which are read as their owner.
             ('lcm_monitor', 'grant usage on schema public, core, sync, outbox to lcm_monitor'),
             ('lcm_monitor', 'grant select on table public.lcm_migrations, public.lcm_marts to lcm_monitor'),
             ('lcm_monitor', 'grant select (client_id, registration_date, first_seen_at) on table core.clients to lcm_monitor'),
             ('lcm_monitor', 'grant select (client_id, deleted_at) on table core.registrations to lcm_monitor'),
             ('lcm_monitor', 'grant select on all tables in schema sync to lcm_monitor'),
-            ('lcm_monitor', 'revoke select on table sync.quarantine, sync.forget_key from lcm_monitor'),
+            (
+                'lcm_monitor',
+                'revoke select on table sync.quarantine, sync.forget_key, sync.feed_rows, sync.feed_versions from lcm_monitor'
+            ),
             (
                 'lcm_monitor',
                 (

@@ -19,6 +19,7 @@ from tests.conftest import MakeSettings, Programme
 from tests.marts.comparing import read_mart
 from tests.marts.worlds import Synced
 from tests.outbox import ask_for, enrol, write_back
+from tests.syncing import sync_everything
 
 READS = {
     "lcm_loader": {"core", "core_live", "history", "mart", "sync", "outbox"},
@@ -138,6 +139,48 @@ def test_bi_reads_every_mart_and_past_days(by_hand: Synced) -> None:
         for mart in marts():
             session.execute(SQL("select * from {}").format(Identifier("mart", mart.name)))
         session.execute("select * from mart.leads_sla_on('2026-03-09')")
+
+
+_READABLE = """
+select pg_class.relnamespace::regnamespace::text, pg_class.relname, pg_attribute.attname
+from pg_class
+inner join pg_attribute on pg_attribute.attrelid = pg_class.oid and pg_attribute.attnum > 0
+where
+    pg_class.relnamespace::regnamespace::text
+    in ('core', 'core_live', 'history', 'mart', 'outbox', 'public', 'refresh', 'staging', 'sync')
+    and pg_class.relkind in ('r', 'p', 'v', 'm')
+    and not pg_attribute.attisdropped
+    and has_schema_privilege(pg_class.relnamespace, 'usage')
+    and has_column_privilege(pg_class.oid, pg_attribute.attnum, 'select')
+"""
+_NUMBERS = """
+select phone from core.clients where phone is not null
+union select card_number from core.cards
+union select out_number from core.registrations where out_number is not null
+"""
+
+
+@pytest.mark.parametrize("role", ["lcm_bi", "lcm_monitor"])
+def test_no_column_that_bi_or_monitoring_may_read_has_a_phone_or_a_card(
+    role: str, warehouse: Warehouse, programme: Programme, make_settings: MakeSettings
+) -> None:
+    sync_everything(make_settings(programme(clients=6), warehouse), warehouse)
+    refresh_marts(warehouse)
+    with warehouse.connect() as owner:
+        numbers = [str(number) for (number,) in owner.execute(_NUMBERS).fetchall()]
+    assert len(numbers) > 6
+    with _logged_in(warehouse, role) as session:
+        found = []
+        columns = session.execute(_READABLE).fetchall()
+        for schema, table, column in columns:
+            statement = SQL("select exists (select from {} where {}::text ~ %s)").format(
+                Identifier(schema, table), Identifier(column)
+            )
+            row = session.execute(statement, ["|".join(numbers)]).fetchone()
+            if row == (True,):
+                found.append(f"{schema}.{table}.{column}")
+        assert len(columns) > 100
+        assert found == []
 
 
 def test_bi_has_a_statement_timeout(by_hand: Synced) -> None:
