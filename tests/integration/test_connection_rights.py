@@ -179,6 +179,51 @@ def test_a_default_tablespace_that_the_owner_may_not_use_is_refused_with_the_sta
         house.owner.execute(f"drop tablespace {space}".encode())
 
 
+def test_an_owner_who_may_create_no_temporary_tables_is_named_with_the_statement(
+    house: Tenant,
+) -> None:
+    """The owner refreshes materialized views; only the login may have got the right by name."""
+    for statement in (
+        "revoke temporary on database {database} from public",
+        "grant create, temporary on database {database} to {user}",
+        "grant usage, create on schema public to {user}",
+        "grant lcm_owner to {user}",
+    ):
+        house.run(statement)
+    warehouse = Warehouse(house.url)
+    migrate(warehouse)
+    with pytest.raises(WarehouseUnavailableError) as refused:
+        require_new_months(warehouse)
+    [statement] = _statements(str(refused.value))
+    assert statement == f"grant temporary on database {house.database} to lcm_owner;"
+    assert _statements(_refusal(house.url)) == [statement]
+    house.owner.execute(statement.encode())
+    require_new_months(warehouse)
+    assert migrate(warehouse) == []
+
+
+def test_the_tablespace_is_checked_for_the_owner_of_the_tables_not_of_the_ledger(
+    house: Tenant,
+) -> None:
+    """In the database of somebody else the ledger stays with the user who has created it."""
+    space = f"space_{house.user}"
+    house.run("grant create, temporary on database {database} to {user}")
+    house.run("grant usage, create on schema public to {user}")
+    house.run("grant lcm_owner to {user}")
+    migrate(Warehouse(house.url))
+    house.owner.execute("set allow_in_place_tablespaces = on")
+    house.owner.execute(f"create tablespace {space} location ''".encode())
+    try:
+        house.owner.execute(f"grant create on tablespace {space} to {house.user}".encode())
+        house.run(f"alter role {{user}} set default_tablespace = {space}")
+        statement = f"grant create on tablespace {space} to lcm_owner;"
+        assert _statements(_refusal(house.url)) == [statement]
+        house.owner.execute(statement.encode())
+        assert migrate(Warehouse(house.url)) == []
+    finally:
+        house.owner.execute(f"drop tablespace {space}".encode())
+
+
 @pytest.mark.parametrize("role", ["lcm_owner", "lcm_loader"])
 def test_who_administers_a_role_lets_itself_act_as_it(
     role: str, postgres: str, template: str

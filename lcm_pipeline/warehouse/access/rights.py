@@ -64,7 +64,8 @@ def require_use(session: psycopg.Connection) -> None:
         missing.append(_membership(session, rights))
     if not rights.creates_temporary_tables:
         missing.append(f"grant temporary on database {rights.database} to {rights.user_name};")
-    missing += _for_tablespace(session)
+    # A user who is the owner itself needs the same.
+    missing += [each for each in _for_owner(session) if each not in missing]
     if missing:
         raise MissingRightsError(rights, "lacks rights that the warehouse needs", missing)
 
@@ -95,9 +96,9 @@ def require_new_months(warehouse: Warehouse) -> None:
                 [_membership(session, rights)],
             )
         # Again: when `require_use` ran, a new warehouse had no owner yet.
-        if missing := _for_tablespace(session):
+        if missing := _for_owner(session):
             raise MissingRightsError(
-                rights, "has a default_tablespace that the owner may not use", missing
+                rights, "fills a warehouse whose owner lacks rights that a sync needs", missing
             )
 
 
@@ -217,10 +218,9 @@ def _for_new_warehouse(rights: _Rights) -> list[str]:
     return missing
 
 
-def _for_tablespace(session: psycopg.Connection) -> list[str]:
-    """The statement that lets the owner create tables where the session's settings put them."""
-    rows = session.execute(query("refused_tablespace")).fetchall()
-    return [f"grant create on tablespace {tablespace} to {owner};" for tablespace, owner in rows]
+def _for_owner(session: psycopg.Connection) -> list[str]:
+    """The statements that let the owner create tables, also where the user's settings put them."""
+    return [statement for (statement,) in session.execute(query("rights_of_owner")).fetchall()]
 
 
 def _membership(session: psycopg.Connection, rights: _Rights) -> str:

@@ -44,21 +44,32 @@ from public.lcm_migrations;
 insert into public.lcm_migrations (name, checksum)
 values (%(name)s, %(checksum)s);
 
--- name: refused_tablespace
--- purpose: the default tablespace of the session, if the owner may create nothing there; else no row
--- Without an owner yet, it is the user. No right is needed for the tablespace of the database.
+-- name: rights_of_owner
+-- purpose: the statements that grant the owner of the tables what it needs to make new ones
+-- Functions of the owner make the tables of a sync, and a materialized view is refreshed by way of a
+-- temporary table of its owner. Before the schemas exist, the owner is the user. No right is needed for
+-- the tablespace of the database. The ledger may belong to another role, so it does not count here.
+with owners as (
+    select pg_roles.oid, pg_roles.rolname
+    from pg_roles
+    where
+        pg_roles.rolname = coalesce(
+            (select pg_get_userbyid(nspowner) from pg_namespace where nspname = 'core'),
+            current_user
+        )
+)
+
+select format('grant temporary on database %I to %I;', current_database(), rolname) as statement
+from owners
+where not has_database_privilege(oid, current_database(), 'temporary')
+union all
 select
-    quote_ident(pg_tablespace.spcname) as tablespace,
-    quote_ident(owners.rolname) as owner
+    format('grant create on tablespace %I to %I;', pg_tablespace.spcname, owners.rolname)
+        as statement
 from pg_tablespace
 inner join pg_database
     on pg_database.datname = current_database() and pg_database.dattablespace <> pg_tablespace.oid
-left join pg_class as ledger
-    on
-        ledger.relname = 'lcm_migrations'
-        and ledger.relnamespace = (select oid from pg_namespace where nspname = 'public')
-inner join pg_roles as owners
-    on owners.rolname = coalesce(pg_get_userbyid(ledger.relowner), current_user)
+cross join owners
 where
     pg_tablespace.spcname = current_setting('default_tablespace')
     and not has_tablespace_privilege(owners.oid, pg_tablespace.oid, 'create');
