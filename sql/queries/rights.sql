@@ -52,7 +52,8 @@ begin
                 'lcm_loader',
                 'grant select, insert, update, delete on all tables in schema core, history, sync, outbox, staging, refresh to lcm_loader'
             ),
-            ('lcm_loader', 'grant usage on all sequences in schema sync, outbox to lcm_loader'),
+            -- It reads them only for pg_dump, so that whoever syncs can also back up.
+            ('lcm_loader', 'grant usage, select on all sequences in schema sync, outbox to lcm_loader'),
             ('lcm_loader', 'grant select on all tables in schema core_live, mart to lcm_loader'),
             (
                 'lcm_loader',
@@ -84,7 +85,7 @@ begin
                 'lcm_loader',
                 'alter default privileges in schema core, history, sync, outbox, staging grant select, insert, update, delete on tables to lcm_loader'
             ),
-            ('lcm_loader', 'alter default privileges in schema sync, outbox grant usage on sequences to lcm_loader'),
+            ('lcm_loader', 'alter default privileges in schema sync, outbox grant usage, select on sequences to lcm_loader'),
             ('lcm_loader', 'alter default privileges in schema core_live grant select on tables to lcm_loader'),
             ('lcm_loader', 'alter default privileges in schema mart, refresh grant select on tables to lcm_loader'),
             ('lcm_loader', 'alter default privileges in schema mart grant execute on functions to lcm_loader'),

@@ -115,6 +115,23 @@ def test_the_loader_reads_and_fills_the_whole_outbox(warehouse: Warehouse) -> No
         session.execute("select * from outbox.later")
 
 
+def test_the_loader_may_read_all_that_a_dump_of_the_warehouse_reads(warehouse: Warehouse) -> None:
+    """pg_dump reads each table, and the next value of each sequence."""
+    with warehouse.connect(autocommit=True) as owner:
+        ensure_partitions(owner, "core", "operations", [date(2026, 3, 1)])
+        owner.execute("set role lcm_owner")
+        owner.execute("create sequence sync.later")
+        owner.execute("reset role")
+        refused = owner.execute("""
+            select oid::regclass::text from pg_class
+            where
+                relkind in ('r', 'p', 'v', 'm', 'S')
+                and relnamespace::regnamespace::text !~ '^(pg_|information_schema$)'
+                and not has_table_privilege('lcm_loader', oid, 'select')
+        """).fetchall()
+    assert refused == []
+
+
 def test_the_loader_pushes_without_owning_anything(
     warehouse: Warehouse, programme: Programme, make_settings: MakeSettings
 ) -> None:
