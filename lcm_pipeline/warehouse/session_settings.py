@@ -12,9 +12,12 @@ import psycopg
 from lcm_pipeline.warehouse.errors import WarehouseUnavailableError
 from lcm_pipeline.warehouse.queries import query
 
-# These two are needed before the SQL runs: a short timeout of the role would cancel it, and libpq
-# checks the other one for target_session_attrs=read-write.
-STARTUP_OPTIONS = "-c statement_timeout=0 -c default_transaction_read_only=off"
+# Needed before the SQL runs: a short timeout of the role would cancel it, libpq checks the second
+# for target_session_attrs=read-write, and a standby refuses every statement at serializable.
+STARTUP_OPTIONS = (
+    "-c statement_timeout=0 -c default_transaction_read_only=off"
+    r" -c default_transaction_isolation=read\ committed"
+)
 
 # With other values rows would be misread or miswritten; options in the address cannot set them.
 _REQUIRED = {

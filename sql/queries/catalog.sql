@@ -540,12 +540,13 @@ select sync.analyze_table(%(table_name)s::regclass, %(column_names)s::text[]);
 -- purpose: change the settings of a session that differ from the wanted values
 -- parameters: names, wanted (in the same order)
 -- Settings that this version of Postgres does not have are skipped. For synchronous_commit, only
--- `off` is changed, as other values are at least as safe.
-select set_config(name, wanted, false)
-from unnest(%(names)s::text[], %(wanted)s::text[]) as settings (name, wanted)
+-- `off` is changed, as other values are at least as safe. Types and functions are named in full: the
+-- search path of the role may begin with a schema of another application that has some of these names.
+select pg_catalog.set_config(name, wanted, false)
+from unnest(%(names)s::pg_catalog.text[], %(wanted)s::pg_catalog.text[]) as settings (name, wanted)
 where
-    current_setting(name, true) <> wanted
-    and (name <> 'synchronous_commit' or current_setting(name, true) = 'off');
+    pg_catalog.current_setting(name, true) <> wanted
+    and (name <> 'synchronous_commit' or pg_catalog.current_setting(name, true) = 'off');
 
 -- name: raise_temp_buffers
 -- purpose: give the temporary tables of a session 64 MB of memory, unless it has more

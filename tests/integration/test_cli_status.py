@@ -296,6 +296,8 @@ def test_commands_that_only_read_work_on_a_standby(tmp_path: Path) -> None:
                 "insert into core.clients (client_id, sync_run_id, first_seen_at, synced_at)"
                 " values (1001, 1, now(), now())"
             )
+            # At this level a standby refuses every statement.
+            session.execute("alter role lcm set default_transaction_isolation = 'serializable'")
     (home / "postgres" / "data" / "standby.signal").touch()
     with _standby(home) as url:
         code, status = _status(tmp_path, LCM_DATABASE_URL=url)

@@ -95,6 +95,15 @@ def test_no_setting_of_a_role_or_a_database_reaches_a_session(
     assert _shown(login.url) == RELIED_ON
 
 
+def test_no_type_of_another_application_is_taken_for_one_of_postgres(login: Tenant) -> None:
+    login.run("create schema shop")
+    login.run("create domain shop.text as integer")
+    login.run("create function shop.current_setting(pg_catalog.text, boolean) returns int return 1")
+    login.run("grant usage on schema shop to {user}")
+    login.run("alter role {user} set search_path = shop, pg_catalog")
+    assert _shown(login.url) == RELIED_ON
+
+
 def test_no_variable_of_libpq_reaches_a_session(
     login: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
