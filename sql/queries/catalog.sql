@@ -248,7 +248,8 @@ where
 select
     classes.relname,
     pg_get_userbyid(nullif(granted.grantee, 0)) as role,
-    granted.privilege_type
+    granted.privilege_type,
+    granted.is_grantable
 from pg_class as classes
 cross join aclexplode(classes.relacl) as granted
 where classes.relnamespace = 'mart'::regnamespace and granted.grantee <> classes.relowner;
@@ -316,11 +317,12 @@ select
     || array(
         select
             format(
-                'grant %%s on %%s.%%I to %%s',
+                'grant %%s on %%s.%%I to %%s%%s',
                 granted.privilege_type,
                 classes.relnamespace::regnamespace,
                 classes.relname,
-                case granted.grantee when 0 then 'public' else granted.grantee::regrole::text end
+                case granted.grantee when 0 then 'public' else granted.grantee::regrole::text end,
+                case when granted.is_grantable then ' with grant option' else '' end
             )
         from aclexplode(classes.relacl) as granted
         where granted.grantee <> classes.relowner

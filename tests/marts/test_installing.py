@@ -161,6 +161,31 @@ def test_rights_on_columns_of_marts_and_of_views_of_others_are_kept(
     assert may == (True, True)
 
 
+def test_the_right_to_grant_rights_on_marts_and_on_views_of_others_is_kept(
+    warehouse: Warehouse, sql_copy: Path
+) -> None:
+    with warehouse.connect(autocommit=True) as session:
+        session.execute("create role visitor")
+        session.execute("create view public.mine as select card_type, cards from mart.card_mix")
+        for table in ("mart.card_mix", "public.mine"):
+            session.execute(f"grant select on {table} to visitor with grant option".encode())
+            session.execute(
+                f"grant update (card_type) on {table} to visitor with grant option".encode()
+            )
+    _change_comment(sql_copy)
+    assert _install(warehouse) == ["card_mix"]
+    with warehouse.connect(autocommit=True) as session:
+        may = session.execute(
+            "select bool_and("
+            " has_table_privilege('visitor', name, 'select with grant option')"
+            " and has_column_privilege('visitor', name, 'card_type', 'update with grant option'))"
+            " from unnest(array['mart.card_mix', 'public.mine']) as tables (name)"
+        ).fetchone()
+        session.execute("drop owned by visitor")
+        session.execute("drop role visitor")
+    assert may == (True,)
+
+
 def _change_comment(sql_copy: Path) -> None:
     path = sql_copy / "card_mix.sql"
     path.write_text(path.read_text() + "\n-- changed\n")

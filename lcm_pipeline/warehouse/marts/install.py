@@ -100,13 +100,14 @@ def _recreate(session: psycopg.Connection, affected: list[Mart], surplus: set[st
         session.execute(query("forget_passed_horizons"))
     forget_refreshes(session, [mart.name for mart in affected])
     recreated = {mart.name for mart in affected}
-    for name, role, privilege in grants:
+    for name, role, privilege, is_grantable in grants:
         if name in recreated:
             session.execute(
-                SQL("grant {} on {} to {}").format(
+                SQL("grant {} on {} to {}{}").format(
                     SQL(privilege),
                     Identifier("mart", name),
                     SQL("public") if role is None else Identifier(role),
+                    SQL(" with grant option" if is_grantable else ""),
                 )
             )
     # After the grants, as their owners read the marts.

@@ -116,11 +116,12 @@ cross join pg_identify_object(columns.classid, columns.objid, columns.objsubid) 
 union
 select
     format(
-        'grant %s (%I) on %s to %s',
+        'grant %s (%I) on %s to %s%s',
         lower(granted.privilege_type),
         attributes.attname,
         attributes.attrelid::regclass,
-        case granted.grantee when 0 then 'public' else granted.grantee::regrole::text end
+        case granted.grantee when 0 then 'public' else granted.grantee::regrole::text end,
+        case when granted.is_grantable then ' with grant option' else '' end
     ) as name
 from hanging
 inner join pg_attribute as attributes
