@@ -208,7 +208,7 @@ class LoyaltyApi:
             return parse_response(endpoint, request, response, call_name=call_name, now=now)
 
         try:
-            return await self._exchange(endpoint.name, post, parse, call_name)
+            return await self._exchange(post, parse, call_name)
         except LoyaltyApiError as error:
             error.reason = credentials.redactor.redact_text(error.reason)
             error.args = (call_name, error.reason)
@@ -222,11 +222,10 @@ class LoyaltyApi:
         call_name: str,
     ) -> Credentials:
         post = partial(self._wire.post, LOGIN_PATH, headers, body, call_name)
-        return await self._exchange(LOGIN_PATH, post, parse, call_name)
+        return await self._exchange(post, parse, call_name)
 
     async def _exchange(
         self,
-        name: str,
         post: Callable[[], Awaitable[HttpResponse]],
         parse: Callable[[HttpResponse], ParsedT],
         call_name: str,
@@ -235,7 +234,7 @@ class LoyaltyApi:
         seconds = 0.0
         try:
             async with self._gate:
-                self.counts.add(name)
+                self.counts.requests += 1
                 began = self._retrier.clock.monotonic()
                 try:
                     with self._wrap_unexpected_errors(TransportError, call_name):

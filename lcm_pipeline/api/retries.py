@@ -62,16 +62,10 @@ class RetryPolicy:
 
 @dataclass
 class RequestCounts:
-    """Numbers of requests sent, also by endpoint, and of retries among them."""
+    """Numbers of requests sent, and of retries among them."""
 
     requests: int = 0
     retries: int = 0
-    by_endpoint: dict[str, int] = field(default_factory=dict)
-
-    def add(self, name: str) -> None:
-        """Count one request."""
-        self.requests += 1
-        self.by_endpoint[name] = self.by_endpoint.get(name, 0) + 1
 
 
 @dataclass

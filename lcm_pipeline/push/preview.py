@@ -139,19 +139,19 @@ def preview_push(
     recorded nevertheless: a push stores them too.
     """
     preview = Preview(lists_values)
-    simulator = _Simulator(datetime.now(settings.zone).date())
+    expected = _ExpectedProfiles(datetime.now(settings.zone).date())
     with warehouse.connect(autocommit=True, application_name="lcm push") as session:
         for chunk in _chunks(session, file):
-            simulator.learn(session, [candidate.update.client_id for candidate in chunk])
+            expected.learn(session, [candidate.update.client_id for candidate in chunk])
             for candidate in chunk:
                 if candidate.update.unreadable or preview.to_send != most:
-                    preview.record(candidate, simulator.judge(candidate))
+                    preview.record(candidate, expected.judge(candidate))
             if preview.to_send == most and not (file and file.rejected_rows):
                 break
     return preview
 
 
-class _Simulator:
+class _ExpectedProfiles:
     """The known values of each client as they would be after the updates checked so far."""
 
     def __init__(self, today: date) -> None:

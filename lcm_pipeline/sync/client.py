@@ -24,6 +24,7 @@ from lcm_pipeline.model.readings import ClientRows, Outcome, Task
 from lcm_pipeline.reading.errors import UnprovenReadingError
 from lcm_pipeline.reading.fingerprint import ProvenState, Reading, pack_head, unpack_head
 from lcm_pipeline.reading.proof import ReadingRequests, prove_reading
+from lcm_pipeline.sync.fan_out import cancel_all
 from lcm_pipeline.sync.source import Source
 from lcm_pipeline.transform.headers import holds_any
 from lcm_pipeline.transform.pseudonyms import pseudonymize
@@ -141,10 +142,10 @@ async def _fetch_concurrently(
     tasks = [asyncio.ensure_future(work()) for _ in range(min(at_once, len(items)))]
     try:
         await asyncio.gather(*tasks)
-    finally:
+    except BaseException:
         # gather does not cancel the others when one of them fails.
-        for task in tasks:
-            task.cancel()
+        await cancel_all(tasks)
+        raise
     return [results[at] for at in range(len(items))]
 
 
