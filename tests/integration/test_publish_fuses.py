@@ -221,6 +221,29 @@ def test_days_polled_before_may_add_only_a_few_clients_together(
     assert _clients(warehouse) == 5
 
 
+def test_a_day_that_lost_most_of_its_registrations_stops_the_publish(
+    young: RunningSimulator, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    """The day is less than LCM_DELETE_FUSE of all that the publish covers."""
+    _register(young, OPENING, 1, 1_000)
+    _register(young, SECOND, 1_001, 21)
+    _register(young, THIRD, 2_001, 10)
+    settings = _settings(young, warehouse, tmp_path)
+    SyncEngine(settings, warehouse).sync(REGISTRATIONS, Window(OPENING, THIRD))
+    shelf = young.world.programme.registrations
+    before = _registered(warehouse)
+    with young.world.lock:
+        for entry in [entry for entry in shelf if entry.row["Client"] > 1_000]:
+            shelf.remove(entry)
+    with pytest.raises(SyncError, match=r"21 of 21 rows of 2026-03-02.*50\.0% of a day.*1\.00"):
+        SyncEngine(settings, warehouse).sync(REGISTRATIONS, Window(OPENING, THIRD))
+    assert _registered(warehouse) == before
+    # An operator who knows that it is correct raises the fuse. Ten rows may always be deleted.
+    permissive = _settings(young, warehouse, tmp_path, delete_fuse=1)
+    SyncEngine(permissive, warehouse).sync(REGISTRATIONS, Window(OPENING, THIRD))
+    assert _registered(warehouse) == {OPENING: 1_000}
+
+
 def test_absurd_months_get_no_partitions(warehouse: Warehouse) -> None:
     months = [date(year, month, 1) for year in range(1600, 2017) for month in range(1, 13)]
     with warehouse.connect(autocommit=True) as session:
@@ -256,6 +279,16 @@ def test_staged_rows_of_absurd_months_stop_the_publish_and_are_named(
             reconnecting.run(lambda session: publish(session, run, (leads,), delete_fuse=1))
     tables = {name for name in _tables(warehouse) if not name.startswith("pg_")}
     assert not {name for name in tables if "1753" in name or "2999" in name}
+
+
+def _registered(warehouse: Warehouse) -> dict[date, int]:
+    with warehouse.connect() as session:
+        return dict(
+            session.execute(
+                "select registration_date, count(*) from core.registrations"
+                " where deleted_at is null group by 1"
+            ).fetchall()
+        )
 
 
 def _staged(task: Task, *days: date) -> Outcome:

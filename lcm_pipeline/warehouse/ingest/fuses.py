@@ -9,7 +9,7 @@ from math import ceil
 
 import psycopg
 
-from lcm_pipeline.model.tables import CoreTable
+from lcm_pipeline.model.tables import WHOLE_DAYS, CoreTable
 from lcm_pipeline.warehouse.ingest import merge
 from lcm_pipeline.warehouse.ingest.runs import Run
 from lcm_pipeline.warehouse.queries import fetch_count, fetch_value, query
@@ -17,6 +17,9 @@ from lcm_pipeline.warehouse.queries import fetch_count, fetch_value, query
 # So many rows may vanish whatever their share, unless they are more than half: in a programme of
 # a dozen leads, one that is deleted as spam would stop each sync from then on.
 _FEW_ROWS = 10
+# A registration day may lose a few rows, this share of them, or LCM_DELETE_FUSE if that is more. A
+# publish covers a month of days: one that the source returns as empty is a small share of it.
+_SHARE_OF_A_DAY = 0.5
 # This many clients may always register on a day: the start of a programme is not a failure.
 _FEW_CLIENTS = 10_000
 
@@ -39,6 +42,20 @@ def check_vanished_rows(
             f"{run.feed}: the source no longer has {lost:,} of {covered:,} rows,"
             f" {_advise_delete_fuse(lost, covered, delete_fuse)}"
         )
+    if table.covered_by is WHOLE_DAYS:
+        _check_each_day(session, run, table, max(delete_fuse, _SHARE_OF_A_DAY))
+
+
+def _check_each_day(
+    session: psycopg.Connection, run: Run, table: CoreTable, share_of_a_day: float
+) -> None:
+    """Count the rows that each day lost: one of them may be a failure of the source."""
+    for day, lost, covered in session.execute(merge.statement("count_lost_of_days", table)):
+        if lost > max(_FEW_ROWS, share_of_a_day * covered):
+            raise PublishRefusedError(
+                f"{run.feed}: the source no longer has {lost:,} of {covered:,} rows of {day},"
+                f" {_advise_delete_fuse(lost, covered, share_of_a_day, scope=' of a day')}"
+            )
 
 
 def check_vanished_phones(session: psycopg.Connection, run: Run, delete_fuse: float) -> None:
@@ -79,9 +96,9 @@ def _is_too_much(lost: int, covered: int, delete_fuse: float) -> bool:
     return lost > max(few, delete_fuse * covered)
 
 
-def _advise_delete_fuse(lost: int, covered: int, delete_fuse: float) -> str:
+def _advise_delete_fuse(lost: int, covered: int, limit: float, *, scope: str = "") -> str:
     return (
-        f"which is more than LCM_DELETE_FUSE allows ({delete_fuse:.1%}). Nothing was published. If"
+        f"which is more than LCM_DELETE_FUSE allows ({limit:.1%}{scope}). Nothing was published. If"
         " the source is right, run again with a larger LCM_DELETE_FUSE, such as"
         f" {min(1.0, lost / max(1, covered) + 0.01):.2f}"
     )

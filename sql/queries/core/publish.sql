@@ -185,6 +185,17 @@ select count(*) as lost
 from {gone} as gone
 where not exists (select from {changed} as changed where {is_elsewhere});
 
+-- name: count_lost_of_days
+-- purpose: count the gone rows of each day that a publish covers, as count_lost does, and the rows it had
+select
+    publishing.day,
+    count(*) as lost,
+    publishing.known_total - publishing.known_expired as covered
+from {gone} as gone
+inner join publishing on publishing.day = gone.{day}
+where not exists (select from {changed} as changed where {is_elsewhere})
+group by publishing.day, publishing.known_total, publishing.known_expired;
+
 -- name: store_history
 -- purpose: copy the rows that are about to be updated or deleted into history
 insert into {history} (
