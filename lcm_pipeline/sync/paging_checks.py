@@ -68,7 +68,7 @@ class PagingChecks:
         Reopened tasks are to be read from a source that distrusts all single pages.
         """
         run, habits = self.ledger.run, self.habits
-        reason = ""
+        cause = ""
         for _ in range(_MAX_CHECKS):
             found = await self.ledger.in_session(lambda s: tasks.largest_single_page(s, run))
             if found is None or found[1] <= habits.trusted_page:
@@ -81,8 +81,8 @@ class PagingChecks:
                 raise
             except Exception as error:  # noqa: BLE001 - it costs this client alone
                 cause = str(error) if isinstance(error, LoyaltyApiError) else type(error).__name__
-                reason = f"the end of its page could not be verified: {cause}"
-                fail = partial(tasks.fail_client, run=run, client_id=client_id, error=reason)
+                pending = f"the end of its page could not be verified: {cause}"
+                fail = partial(tasks.fail_client, run=run, client_id=client_id, error=pending)
                 await self.ledger.in_session(fail)
                 continue
             if is_whole:
@@ -92,7 +92,7 @@ class PagingChecks:
             await self.ledger.in_session(partial(tasks.reopen_pages, run=run, from_page=floor))
             return True
         raise SyncError(
-            f"the ends of the largest pages could not be verified: {reason}. What was read is"
+            f"the ends of the largest pages could not be verified: {cause}. What was read is"
             " kept: run the same command again to go on"
         )
 

@@ -235,6 +235,20 @@ def test_a_token_that_becomes_invalid_stops_the_feed(
         assert len(api.requests("LeadsPagingInfo")) < 60
 
 
+def test_a_service_that_fails_while_the_largest_pages_are_verified_is_quoted_once(
+    api: ScriptedApi, make_engine: MakeEngine
+) -> None:
+    def rule(name: str, request: Fields) -> Reply | None:
+        client = request.get("Client")
+        is_repeated = client is not None and len(api.requests(name, client)) > 1
+        return Reply({"Message": "x"}, 404) if is_repeated else None
+
+    api.rules.append(rule)
+    quoted = "the largest pages could not be verified: LeadsPagingInfo for .* HTTP 404"
+    with pytest.raises(SyncError, match=quoted):
+        make_engine(api).sync(LEADS, DAYS)
+
+
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize("feed", FEEDS)
 def test_a_run_in_which_every_client_fails_stops(
