@@ -180,7 +180,7 @@ def _create_database(checkout: Checkout, text: str) -> None:
 
 def _parse_with_fixed_days(checkout: Checkout, text: str) -> None:
     """Let `lcm` parse the options, with fixed days instead of those that the shell computes."""
-    _parse(checkout, re.sub(r"\$\(date [^)]*\)|\$FIRST", "2026-03-01", text))
+    _parse(checkout, re.sub(r"\$(FIRST|LAST)", "2026-03-01", text))
 
 
 def _run_on_warehouse(checkout: Checkout, text: str) -> None:
@@ -291,7 +291,7 @@ class Rule(NamedTuple):
 _RULES = [
     Rule(r"lcm sync --client .*", _parse, "see tests/integration/test_cli_daily.py"),
     Rule(r"cp \.env\.example \.env|printf .* > \.env", _copy_settings),
-    Rule(r"mkdir -p north south|printf .* > north/\.env|FIRST=.*", _run),
+    Rule(r"mkdir -p north south|printf .* > north/\.env|(FIRST|LAST)=.*", _run),
     Rule(r"lcm (plan|sync) --from \$FIRST .*", _parse_with_fixed_days,
          "days of now; see test_cli_daily.py"),
     Rule(r"(pg_dump|createdb|pg_restore --no-owner) .*", _run_on_warehouse),
@@ -376,6 +376,11 @@ def test_every_command_has_a_rule() -> None:
     for command in _COMMANDS:
         if not _is_from_help(command):
             _rule_of(command.text)
+
+
+def test_no_command_needs_an_option_of_gnu_date() -> None:
+    """The tutorial is for macOS too, whose `date` computes no days with -d."""
+    assert [command for command in _ALL if "date -d" in command.text] == []
 
 
 @pytest.mark.slow
