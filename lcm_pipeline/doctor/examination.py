@@ -167,9 +167,12 @@ def _check_status(settings: Settings, warehouse: Warehouse, *, is_new: bool) -> 
     run = status.last_run
     if run is not None and run.has_failed:
         found = f"{run.feed} {run.first_day} to {run.last_day}: {run.state}"
+        advice = "run the same lcm sync again"
         if run.error:
+            # The error says whether a rerun helps, and what has to be corrected before.
             found += f": {run.error}"
-        yield Finding("last run", Level.WARN, found, "run the same lcm sync again")
+            advice = "do what it says; lcm logs shows what came before"
+        yield Finding("last run", Level.WARN, found, advice)
     yesterday = settings.yesterday()
     if status.last_runs and not status.is_complete(yesterday, settings.max_staleness_days):
         found = f"not complete through {yesterday}"

@@ -104,6 +104,17 @@ def test_each_problem_is_reported_with_its_remedy(
     assert lines["start"][0]["state"] == "warn"
 
 
+def test_a_failed_run_that_a_rerun_does_not_help_is_not_to_be_run_again(
+    tmp_path: Path, live: RunningSimulator, warehouse: Warehouse
+) -> None:
+    variables = {"LCM_API_URL": live.url, "LCM_DATABASE_URL": warehouse.url, "LCM_TOKEN": "777"}
+    assert run(tmp_path, "sync", "--yesterday", **variables).returncode == 2
+    _, lines = _examine(tmp_path, **variables)
+    (found,) = lines["last run"]
+    assert "a rerun alone does not help" in found["found"]
+    assert found["advice"] == "do what it says; lcm logs shows what came before"
+
+
 def test_a_new_folder_gets_a_list_of_what_is_missing_and_stays_empty(tmp_path: Path) -> None:
     code, lines = _examine(tmp_path)
     assert code == 1
