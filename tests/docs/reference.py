@@ -23,7 +23,7 @@ _MEANING = {
     DONE: "done",
     FAILED: "failed: what was read is kept, and the same command resumes",
     USAGE: "usage: an option, a setting, a database or an extra that cannot be used; nothing was"
-    " changed",
+    " changed, unless the service refused a token in the middle: what was done before is kept",
     INCOMPLETE: "finished, but something is left: clients pending, rows in quarantine, rows that"
     " differ, updates not sent",
     INTERRUPTED: "stopped with Ctrl-C or SIGTERM, or the terminal was lost; the same command"
