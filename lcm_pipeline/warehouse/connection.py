@@ -22,6 +22,7 @@ from psycopg.rows import TupleRow
 from lcm_pipeline.model.texts import database_message
 from lcm_pipeline.settings import Settings, described_env_file, libpq_variables
 from lcm_pipeline.warehouse.embedded.binaries import OLDEST_MAJOR
+from lcm_pipeline.warehouse.embedded.cluster import is_disk_full
 from lcm_pipeline.warehouse.embedded.folder import ServerFolder
 from lcm_pipeline.warehouse.embedded.server import EmbeddedPostgresError, embedded_postgres
 from lcm_pipeline.warehouse.errors import NothingSyncedError, WarehouseUnavailableError
@@ -264,6 +265,8 @@ def _unreachable(warehouse: Warehouse, error: psycopg.Error) -> str:
     if advice_if_full := advice_on_connections(reason):
         # The server was reached, so neither the address nor the environment is at fault.
         return f"The warehouse {warehouse.location} is busy: {reason}. {advice_if_full}"
+    if is_disk_full(reason):
+        return f"The warehouse {warehouse.location} cannot be used: {reason}. Free some space there"
     advice = "Check LCM_DATABASE_URL and that the server runs and lets this user in"
     if "certificate" in reason:
         advice = (

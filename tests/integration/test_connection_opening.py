@@ -54,6 +54,14 @@ def test_without_an_address_the_embedded_server_is_opened(embedded: Settings) ->
         assert session.execute("select current_database()").fetchone() == ("lcm",)
 
 
+def test_a_server_whose_disk_is_full_is_not_taken_for_a_wrong_address() -> None:
+    words = "could not write init file: No space left on device"
+    with scripted_postgres([refusal("53100", words)]) as port:
+        message = _refusal(_settings_for_port(port))
+    assert message.endswith(f"{words}. Free some space there")
+    assert "LCM_DATABASE_URL" not in message
+
+
 def test_an_embedded_server_that_cannot_run_is_an_unavailable_warehouse(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert "LCM_HOME" in _refusal(load_settings(home=tmp_path / "file", database_url=None))

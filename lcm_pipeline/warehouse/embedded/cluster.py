@@ -166,11 +166,16 @@ def run_program(command: list[str], account: Account, *, statement: str = "") ->
 
 def explanation(log: str) -> str:
     """The likely cause of a failure, from the log, as the end of a clause; empty if unknown."""
-    if any(words in log for words in _DISK_FULL):
+    if is_disk_full(log):
         return " because the disk is full: free some space, or move LCM_HOME to another disk"
     if "Permission denied" in log:
         return " because access to its folder is denied: check the owner and mode of LCM_HOME"
     return ""
+
+
+def is_disk_full(message: str) -> bool:
+    """Whether a server reports that its disk is full, or a quota used up."""
+    return any(words in message for words in _DISK_FULL)
 
 
 def _check_version(data_folder: Path, binaries: Path, major: int) -> None:
