@@ -141,12 +141,23 @@ def test_what_else_others_attached_to_marts_is_never_dropped(
         assert session.execute("select public.count_cards()").fetchone() == (None,)
 
 
+@pytest.fixture
+def visitor(warehouse: Warehouse) -> Iterator[None]:
+    """A role `visitor`, and a view of somebody else on a mart."""
+    with warehouse.connect(autocommit=True) as session:
+        session.execute("create role visitor")
+        session.execute("create view public.mine as select card_type, cards from mart.card_mix")
+    yield
+    with warehouse.connect(autocommit=True) as session:
+        session.execute("drop owned by visitor")
+        session.execute("drop role visitor")
+
+
+@pytest.mark.usefixtures("visitor")
 def test_rights_on_columns_of_marts_and_of_views_of_others_are_kept(
     warehouse: Warehouse, sql_copy: Path
 ) -> None:
     with warehouse.connect(autocommit=True) as session:
-        session.execute("create role visitor")
-        session.execute("create view public.mine as select card_type, cards from mart.card_mix")
         session.execute("grant select (card_type) on mart.card_mix to visitor")
         session.execute("grant select (card_type) on public.mine to visitor")
     _change_comment(sql_copy)
@@ -156,17 +167,14 @@ def test_rights_on_columns_of_marts_and_of_views_of_others_are_kept(
             "select has_column_privilege('visitor', 'mart.card_mix', 'card_type', 'select'),"
             " has_column_privilege('visitor', 'public.mine', 'card_type', 'select')"
         ).fetchone()
-        session.execute("drop owned by visitor")
-        session.execute("drop role visitor")
     assert may == (True, True)
 
 
+@pytest.mark.usefixtures("visitor")
 def test_the_right_to_grant_rights_on_marts_and_on_views_of_others_is_kept(
     warehouse: Warehouse, sql_copy: Path
 ) -> None:
     with warehouse.connect(autocommit=True) as session:
-        session.execute("create role visitor")
-        session.execute("create view public.mine as select card_type, cards from mart.card_mix")
         for table in ("mart.card_mix", "public.mine"):
             session.execute(f"grant select on {table} to visitor with grant option".encode())
             session.execute(
@@ -181,8 +189,6 @@ def test_the_right_to_grant_rights_on_marts_and_on_views_of_others_is_kept(
             " and has_column_privilege('visitor', name, 'card_type', 'update with grant option'))"
             " from unnest(array['mart.card_mix', 'public.mine']) as tables (name)"
         ).fetchone()
-        session.execute("drop owned by visitor")
-        session.execute("drop role visitor")
     assert may == (True,)
 
 
