@@ -19,7 +19,7 @@ from types import FrameType, ModuleType
 from typing import Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup, TyperOption
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 from typer.main import get_command
 
 from lcm_pipeline.cli.commands import HELP_LINES
@@ -54,16 +54,26 @@ class LazyGroup(TyperGroup):
 
 
 class StrictCommand(TyperCommand):
-    """Refuses an option that is given twice and takes one value; Click would take the last one."""
+    """Refuses an empty value, and a second one of an option that takes one.
+
+    Click would take the last of several values, and an empty path or address has a meaning that
+    nobody asks for: the current folder, every address of the machine.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        _, _, given = self.make_parser(ctx).parse_args(args=list(args))
-        for option, count in Counter(given).items():
-            if count == 1 or not isinstance(option, TyperOption):
+        values, _, given = self.make_parser(ctx).parse_args(args=list(args))
+        for parameter, count in Counter(given).items():
+            if not isinstance(parameter, TyperArgument | TyperOption):
                 continue
+            value = values.get(str(parameter.name))
+            if value == "" or (isinstance(value, list | tuple) and "" in value):
+                raise typer.BadParameter("the value is empty", ctx, parameter)
             # A flag says the same twice.
-            if not (option.multiple or option.is_flag):
-                raise typer.BadParameter("it takes one value, and several are given", ctx, option)
+            is_repeatable = parameter.multiple or getattr(parameter, "is_flag", False)
+            if count > 1 and not is_repeatable:
+                raise typer.BadParameter(
+                    "it takes one value, and several are given", ctx, parameter
+                )
         return super().parse_args(ctx, args)
 
 

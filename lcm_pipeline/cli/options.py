@@ -36,40 +36,24 @@ ToOption = Annotated[
 ]
 
 
-def parse_path(text: str) -> Path:
-    """Return the path; raises BadParameter for an empty one, which would be the current folder."""
-    if not text:
-        raise typer.BadParameter("the path is empty: expected the name of a file or folder")
-    return Path(text)
-
-
-def parse_host(text: str) -> str:
-    """Return the host; raises BadParameter for an empty one, which would be every address."""
-    if not text:
-        raise typer.BadParameter("the address is empty: expected one such as 127.0.0.1")
-    return text
-
-
-HostOption = Annotated[
-    str, typer.Option(parser=parse_host, metavar="HOST", help="Address to listen on.")
-]
+HostOption = Annotated[str, typer.Option(metavar="HOST", help="Address to listen on.")]
 
 
 def writable_file(text: str) -> Path:
     """Parse the path of a file to create in its folder, or to replace; `-` is standard output."""
-    path = parse_path(text)
+    path = Path(text)
     return _require_file(path, path.resolve().parent)
 
 
 def creatable_file(text: str) -> Path:
     """As writable_file, for a command that creates the folders of the path."""
-    path = parse_path(text)
+    path = Path(text)
     return _require_file(path, existing_folder(path.resolve().parent))
 
 
 def writable_folder(text: str) -> Path:
     """Parse the path of a folder to create or to write to; `-` is refused: there are many files."""
-    path = parse_path(text)
+    path = Path(text)
     if str(path) == "-":
         raise typer.BadParameter("several files cannot go to standard output: name a folder")
     _require_writable(existing_folder(path.resolve()))

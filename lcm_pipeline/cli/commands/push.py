@@ -8,7 +8,6 @@ import typer
 
 from lcm_pipeline.cli.failures import DONE, INCOMPLETE
 from lcm_pipeline.cli.lazy_group import lazy_import
-from lcm_pipeline.cli.options import parse_path
 from lcm_pipeline.cli.output import console
 from lcm_pipeline.cli.progress_log import command_progress
 from lcm_pipeline.cli.push_output import (
@@ -41,7 +40,6 @@ def push(
     csv: Annotated[
         Path | None,
         typer.Option(
-            parser=parse_path,
             metavar="FILE",
             help="First load this file into the outbox. Its header names client_id and any of"
             f" {', '.join((*COLUMNS, REQUESTED_BY))}.",

@@ -7,7 +7,7 @@ import typer
 
 from lcm_pipeline.cli.failures import print_message
 from lcm_pipeline.cli.lazy_group import lazy_import
-from lcm_pipeline.cli.options import HostOption, parse_host
+from lcm_pipeline.cli.options import HostOption
 from lcm_pipeline.orchestration.ui.programs import BOTH, Program
 from lcm_pipeline.settings import load_settings
 
@@ -24,7 +24,6 @@ def ui(
     allow_host: Annotated[
         list[str] | None,
         typer.Option(
-            parser=parse_host,
             metavar="NAME",
             help="Host name of a reverse proxy in front of it; repeatable.",
         ),
