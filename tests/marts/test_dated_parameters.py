@@ -151,12 +151,14 @@ def test_a_check_names_parameters_that_change_no_figure(
         "insert into mart.parameter_history values ('2026-01-15', 3, 0, 1, 1)",
         "insert into mart.source_breakage values"
         " (4, '2026-01-15', 0.1), (99, '2026-01-16', 0.1), (98, '2026-02-01', 0.1)",
+        "update mart.parameters set confirmed = array['point_value', 'sla_hour']",
     )
     with warehouse.connect() as session:
         checks = {name: rest for name, *rest in session.execute(query("mart_checks"))}
     assert checks["parameters_are_heeded"] == [
-        2,
+        3,
         "rows of parameters that change no figure: mart.parameter_history from 2026-01-15 on,"
+        " mart.parameters.confirmed names sla_hour, which mart.assumptions does not list,"
         " mart.source_breakage of source 99, which no row has, from 2026-01-16 on",
     ]
 

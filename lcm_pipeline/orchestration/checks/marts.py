@@ -49,7 +49,8 @@ _CHECKS = {
     ),
     "parameters_are_heeded": (
         "points_liability_daily",
-        "Each row of mart.parameter_history and mart.source_breakage bears on some figure.",
+        "Rows of mart.parameter_history and mart.source_breakage bear on some figure, and confirmed"
+        " names parameters.",
     ),
 }
 

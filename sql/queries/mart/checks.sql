@@ -249,4 +249,11 @@ from (
     from mart.source_breakage as own
     inner join mart.as_of on own.valid_from <= as_of.operations_day
     where own.bonus_source not in (select bonus_source from mart.dim_bonus_sources)
+    union all
+    select
+        'mart.parameters.confirmed names ' || names.parameter
+        || ', which mart.assumptions does not list'
+    from mart.parameters
+    cross join lateral unnest(parameters.confirmed) as names (parameter)
+    where names.parameter not in (select assumptions.parameter from mart.assumptions)
 ) as ignored;
