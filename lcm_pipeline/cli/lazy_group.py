@@ -24,6 +24,7 @@ from typer.main import get_command
 
 from lcm_pipeline.cli.commands import HELP_LINES
 from lcm_pipeline.model.texts import shorten
+from lcm_pipeline.processes import STOP_SIGNALS
 
 # For gc.set_threshold: allocations before a collection, then collections of one generation before
 # one of the next older.
@@ -206,8 +207,7 @@ class _LateInterrupt:
 @contextmanager
 def _late_interrupts() -> Iterator[None]:
     """Raise KeyboardInterrupt for Ctrl-C and SIGTERM at the end, for a second one at once."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    handlers = {number: signal.getsignal(number) for number in numbers}
+    handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
     # A background job of a shell ignores Ctrl-C. Any other handler is that of other imports, or of
     # asyncio or Dagster.
     is_usual = handlers[signal.SIGINT] in (signal.default_int_handler, signal.SIG_IGN)
