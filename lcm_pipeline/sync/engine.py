@@ -91,14 +91,14 @@ class SyncEngine:
         """Begin to sync client feeds concurrently, in a thread; they share one set of slots."""
 
         async def sync_all(complete: Complete) -> None:
-            async with self._open_context(window) as shared:
-                await self._poll_missing(window, shared, command_id)
+            async with self._open_context(window) as context:
+                await self._poll_missing(window, context, command_id)
                 syncing = []
                 for feed in feeds:
                     request = SyncRequest(feed, window, command_id)
-                    report = self._sync(request, self._add_client_tasks, shared)
+                    report = self._sync(request, self._add_client_tasks, context)
                     syncing.append(asyncio.ensure_future(complete(feed, report)))
-                    shared = shared.for_next_feed()
+                    context = context.for_next_feed()
                 # Without return_exceptions the first error would end the loop under the others.
                 await asyncio.gather(*syncing, return_exceptions=True)
 
@@ -110,14 +110,14 @@ class SyncEngine:
         Does nothing when the command has already published the feed.
         """
 
-        async def start(shared: RunContext) -> None:
-            await self._poll_missing(window, shared, command_id)
+        async def start(context: RunContext) -> None:
+            await self._poll_missing(window, context, command_id)
             with self._open_runs(SyncRequest(feed, window, command_id)) as feed_runs:
                 is_under_way = False
                 while not is_under_way:
                     if feed_runs.find_published() is not None:
                         return
-                    run = feed_runs.begin(shared)
+                    run = feed_runs.begin(context)
                     is_under_way = await run.start(self._add_client_tasks)
                     run.leave()
 
@@ -129,9 +129,9 @@ class SyncEngine:
         Returns when no task of the run is left, its own or another reader's.
         """
 
-        async def read(shared: RunContext) -> ReaderReport:
+        async def read(context: RunContext) -> ReaderReport:
             with self._open_runs(SyncRequest(feed, window)) as feed_runs:
-                run = feed_runs.join(shared)
+                run = feed_runs.join(context)
                 if run is None:
                     return ReaderReport(feed.name, window)
                 async with run.recording_failure():
@@ -150,9 +150,9 @@ class SyncEngine:
     def publish(self, feed: Feed, window: Window, *, command_id: int | None = None) -> SyncReport:
         """The third verb: read the tasks that are left, then publish the run."""
 
-        async def publish(shared: RunContext) -> SyncReport:
+        async def publish(context: RunContext) -> SyncReport:
             with self._open_runs(SyncRequest(feed, window, command_id)) as feed_runs:
-                run = feed_runs.join(shared)
+                run = feed_runs.join(context)
                 if run is None:
                     report = feed_runs.find_published()
                     if report is None:
@@ -182,8 +182,8 @@ class SyncEngine:
         self, window: Window, work: Callable[[RunContext], Awaitable[ResultT]]
     ) -> ResultT:
         async def run() -> ResultT:
-            async with self._open_context(window) as shared:
-                return await work(shared)
+            async with self._open_context(window) as context:
+                return await work(context)
 
         return asyncio.run(run())
 
@@ -198,22 +198,22 @@ class SyncEngine:
         with ReconnectingSession(self.warehouse, name) as reconnecting:
             yield FeedRuns(request, self.settings, self.progress, reconnecting)
 
-    async def _sync_clients(self, request: SyncRequest, shared: RunContext) -> SyncReport:
-        await self._poll_missing(request.window, shared, request.command_id)
-        return await self._sync(request, self._add_client_tasks, shared)
+    async def _sync_clients(self, request: SyncRequest, context: RunContext) -> SyncReport:
+        await self._poll_missing(request.window, context, request.command_id)
+        return await self._sync(request, self._add_client_tasks, context)
 
     def _add_client_tasks(self, session: Session, run: Run) -> None:
         tasks.add_client_tasks(session, run, roster.schedule_of(self.settings))
 
     async def _poll_missing(
-        self, window: Window, shared: RunContext, command_id: int | None
+        self, window: Window, context: RunContext, command_id: int | None
     ) -> None:
         """Poll the days that were never polled; those that fail stay pending."""
         request = SyncRequest(REGISTRATIONS, window, command_id)
         missing = await run_in_thread(partial(self._missing_days, request))
         if missing:
             # Not as the run of the command, which is to poll the days of the window again.
-            await self._poll(SyncRequest(REGISTRATIONS, window), shared, days=missing)
+            await self._poll(SyncRequest(REGISTRATIONS, window), context, days=missing)
 
     def _missing_days(self, request: SyncRequest) -> list[date]:
         with self._open_runs(request) as feed_runs:
@@ -224,7 +224,7 @@ class SyncEngine:
         return [day for day in missing if day not in self._polled]
 
     async def _poll(
-        self, request: SyncRequest, shared: RunContext, *, days: Sequence[date] | None = None
+        self, request: SyncRequest, context: RunContext, *, days: Sequence[date] | None = None
     ) -> SyncReport:
         """Poll the given days, or by default those that a sync of the roster polls."""
         if days is None:
@@ -233,7 +233,7 @@ class SyncEngine:
         def add_tasks(session: Session, run: Run) -> None:
             tasks.add_day_tasks(session, run, days)
 
-        report = await self._sync(request, add_tasks, shared.unordered())
+        report = await self._sync(request, add_tasks, context.unordered())
         self._polled.update(days)
         return report
 
@@ -253,7 +253,7 @@ class SyncEngine:
         return begins, polled, pending
 
     async def _sync(
-        self, request: SyncRequest, add_tasks: AddTasks, shared: RunContext
+        self, request: SyncRequest, add_tasks: AddTasks, context: RunContext
     ) -> SyncReport:
         with self._open_runs(request) as feed_runs:
             cancel_session = feed_runs.reconnecting
@@ -265,7 +265,7 @@ class SyncEngine:
                     if published is not None:
                         return published
                     run = await run_in_thread(
-                        partial(feed_runs.begin, shared), cancel_session=cancel_session
+                        partial(feed_runs.begin, context), cancel_session=cancel_session
                     )
                     async with run.recording_failure():
                         if await run.start(add_tasks):
@@ -276,4 +276,4 @@ class SyncEngine:
                     await run_in_thread(run.leave)
             finally:
                 # Also after an error: the next feed waits for this event.
-                shared.all_dispatched.set()
+                context.all_dispatched.set()

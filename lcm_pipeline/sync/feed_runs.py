@@ -48,20 +48,20 @@ class FeedRuns:
 
         return self.reconnecting.run(find)
 
-    def begin(self, shared: RunContext) -> SyncRun:
+    def begin(self, context: RunContext) -> SyncRun:
         """Begin a run, or resume the unfinished one."""
         feed, window, _ = self.request
         pseudonyms = self.settings.pseudonyms
         run = runs.begin_run(self.reconnecting, feed.name, window, pseudonyms=pseudonyms)
-        return self._sync_run(run, shared)
+        return self._sync_run(run, context)
 
-    def join(self, shared: RunContext) -> SyncRun | None:
+    def join(self, context: RunContext) -> SyncRun | None:
         """Join the unfinished run; None if there is none."""
         feed, window, _ = self.request
         pseudonyms = self.settings.pseudonyms
         run = runs.join_run(self.reconnecting, feed.name, window, pseudonyms=pseudonyms)
-        return None if run is None else self._sync_run(run, shared)
+        return None if run is None else self._sync_run(run, context)
 
-    def _sync_run(self, run: Run, shared: RunContext) -> SyncRun:
+    def _sync_run(self, run: Run, context: RunContext) -> SyncRun:
         ledger = RunLedger(self.request.feed, run, self.reconnecting, self.progress)
-        return SyncRun(self.settings, shared, ledger, self.request.command_id)
+        return SyncRun(self.settings, context, ledger, self.request.command_id)

@@ -76,7 +76,7 @@ class SyncRun:
     """
 
     settings: Settings
-    shared: RunContext
+    context: RunContext
     ledger: RunLedger
     command_id: int | None = None
     waited_seconds: float = field(default=0.0, init=False)
@@ -136,7 +136,7 @@ class SyncRun:
                 await asyncio.sleep(_WATCH_SECONDS)
                 await self._fan_out(source)
             self.waited_seconds += time.monotonic() - began
-        self.shared.all_dispatched.set()
+        self.context.all_dispatched.set()
 
     async def publish(self) -> None:
         """Publish the proven readings; a few times, read what a publish reopens, or others add."""
@@ -207,7 +207,7 @@ class SyncRun:
         if base is not None:
             # Single pages are verified again in each run: the source may have begun to cap them.
             self._habits.base, self._habits.is_base_proven = base, True
-        async with self.shared.api.sibling() as api:
+        async with self.context.api.sibling() as api:
             source = Source(
                 api,
                 self.run.window,
@@ -262,11 +262,11 @@ class SyncRun:
             monitor.read_task,
             self.ledger.record,
             concurrency,
-            self.shared.slots,
-            on_all_dispatched=self.shared.all_dispatched.set,
+            self.context.slots,
+            on_all_dispatched=self.context.all_dispatched.set,
         )
-        if not self.shared.all_dispatched.is_set():
-            await self.shared.wait_for_previous_feed()
+        if not self.context.all_dispatched.is_set():
+            await self.context.wait_for_previous_feed()
             # The report counts the seconds from here: the wait belongs to the previous feed.
             self._began = time.monotonic()
         # With several readers, the others wait for the last chunk of the slowest: keep it small.
@@ -276,7 +276,7 @@ class SyncRun:
 
     def _paging_checks(self, source: Source) -> PagingChecks:
         read = partial(self._read_task, replace(source, distrusts=True))
-        return PagingChecks(self.ledger, source.habits, self.shared.slots, read)
+        return PagingChecks(self.ledger, source.habits, self.context.slots, read)
 
     async def _read_task(self, source: Source, task: Task) -> Outcome:
         if self.feed.is_by_day:
@@ -306,7 +306,7 @@ class SyncRun:
             lambda session: begin_batches(session, self.run, batch_rows)
         ):
             # Before the first batch, so that BI users see that its rows are not all.
-            await run_in_thread(partial(refresh_completeness, self.shared.warehouse))
+            await run_in_thread(partial(refresh_completeness, self.context.warehouse))
         try:
             await self.ledger.in_session(
                 lambda session: publish(
