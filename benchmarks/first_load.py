@@ -22,6 +22,7 @@ from pathlib import Path
 
 import psycopg
 
+from lcm_pipeline.model.pseudonyms import Pseudonyms
 from lcm_pipeline.model.tables import operations
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.warehouse.connection import Warehouse
@@ -154,7 +155,7 @@ def stage(session: psycopg.Connection, run: Run, clients: int, rows_each: int) -
 def load(warehouse: Warehouse, rows: int, rows_each: int, batch_rows: int) -> tuple[float, float]:
     """Stage and publish; returns the seconds of both."""
     with ReconnectingSession(warehouse, "lcm benchmark") as reconnecting:
-        run = begin_run(reconnecting, "operations", _WINDOW)
+        run = begin_run(reconnecting, "operations", _WINDOW, Pseudonyms())
         began = time.monotonic()
         reconnecting.run(lambda session: stage(session, run, rows // rows_each, rows_each))
         staged = time.monotonic()

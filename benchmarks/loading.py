@@ -27,6 +27,7 @@ import psycopg
 
 from benchmarks.charts import questions
 from benchmarks.grown import LAST_DAY, Growth, grow, is_grown
+from lcm_pipeline.model.pseudonyms import Pseudonyms
 from lcm_pipeline.model.readings import Landing, Outcome, Task
 from lcm_pipeline.model.tables import operations
 from lcm_pipeline.model.windows import Window
@@ -87,7 +88,7 @@ def load_ours(warehouse: Warehouse, batch: Batch, *, is_known: bool = False) -> 
     """Stage and publish as a sync does, without the API. is_known: the rows were loaded before."""
     window = Window(LAST_DAY + timedelta(days=batch.number), LAST_DAY + timedelta(batch.number))
     with ReconnectingSession(warehouse, "lcm benchmark") as reconnecting:
-        run = begin_run(reconnecting, "operations", window)
+        run = begin_run(reconnecting, "operations", window, Pseudonyms())
         reconnecting.run(lambda session: tasks.make_staging(session, run, (operations,)))
         claimed = reconnecting.run(lambda session: _claim(session, run, batch.clients))
         began = time.monotonic()

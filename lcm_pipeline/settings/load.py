@@ -57,16 +57,14 @@ def load_settings(**overrides: Any) -> Settings:
 
 def _require_fit_keys(settings: Settings) -> None:
     """Raise SettingsError where the old keys cannot have been keys of this warehouse."""
-    old = settings.pseudonym_old_key_bytes
-    if settings.pseudonym_key is None:
-        # Nothing is hashed with old keys alone: the warehouse says what is missing, if it is.
-        return
-    if any(len(key) < SHORTEST_KEY for key in old):
+    # Nothing is hashed with old keys alone: the warehouse says what is missing, if it is.
+    keys = settings.pseudonym_keys
+    if any(len(key) < SHORTEST_KEY for key in keys[:-1]):
         raise SettingsError(
             f"LCM_PSEUDONYM_OLD_KEYS: expected keys of {SHORTEST_KEY} characters or more, with"
             " commas between them"
         )
-    if len({*old, settings.pseudonym_key_bytes}) <= len(old):
+    if len(set(keys)) < len(keys):
         raise SettingsError(
             "LCM_PSEUDONYM_OLD_KEYS: a key is listed twice, or is LCM_PSEUDONYM_KEY itself"
         )

@@ -230,24 +230,22 @@ class Settings(BaseSettings):
         return self.home.expanduser().absolute()
 
     @property
-    def pseudonym_key_bytes(self) -> bytes | None:
-        """LCM_PSEUDONYM_KEY without surrounding whitespace; None if it is not set."""
-        key = self.pseudonym_key
-        return None if key is None else key.get_secret_value().strip().encode()
+    def pseudonym_keys(self) -> tuple[bytes, ...]:
+        """LCM_PSEUDONYM_KEY, after those of LCM_PSEUDONYM_OLD_KEYS, oldest first.
 
-    @property
-    def pseudonym_old_key_bytes(self) -> tuple[bytes, ...]:
-        """The keys of LCM_PSEUDONYM_OLD_KEYS, oldest first."""
-        given = self.pseudonym_old_keys
-        listed = [] if given is None else re.split(r"[,\n]", given.get_secret_value())
-        return tuple(key.strip().encode() for key in listed if key.strip())
+        Without surrounding whitespace; none if LCM_PSEUDONYM_KEY is not set.
+        """
+        if self.pseudonym_key is None:
+            return ()
+        old = self.pseudonym_old_keys
+        listed = [] if old is None else re.split(r"[,\n]", old.get_secret_value())
+        keys = (*filter(str.strip, listed), self.pseudonym_key.get_secret_value())
+        return tuple(key.strip().encode() for key in keys)
 
     @property
     def pseudonyms(self) -> Pseudonyms:
         """What phones and cards are hashed with; falsy if they are stored as they were sent."""
-        if self.pseudonym_key_bytes is None or not self.pseudonymize:
-            return Pseudonyms()
-        return Pseudonyms((*self.pseudonym_old_key_bytes, self.pseudonym_key_bytes))
+        return Pseudonyms(self.pseudonym_keys if self.pseudonymize else ())
 
     def required_api_url(self) -> str:
         """The address of the service; raises SettingsError if LCM_API_URL is not set."""

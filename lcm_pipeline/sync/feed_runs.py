@@ -51,15 +51,13 @@ class FeedRuns:
     def begin(self, context: RunContext) -> SyncRun:
         """Begin a run, or resume the unfinished one."""
         feed, window, _ = self.request
-        pseudonyms = self.settings.pseudonyms
-        run = runs.begin_run(self.reconnecting, feed.name, window, pseudonyms=pseudonyms)
+        run = runs.begin_run(self.reconnecting, feed.name, window, self.settings.pseudonyms)
         return self._sync_run(run, context)
 
     def join(self, context: RunContext) -> SyncRun | None:
         """Join the unfinished run; None if there is none."""
         feed, window, _ = self.request
-        pseudonyms = self.settings.pseudonyms
-        run = runs.join_run(self.reconnecting, feed.name, window, pseudonyms=pseudonyms)
+        run = runs.join_run(self.reconnecting, feed.name, window, self.settings.pseudonyms)
         return None if run is None else self._sync_run(run, context)
 
     def _sync_run(self, run: Run, context: RunContext) -> SyncRun:

@@ -195,11 +195,10 @@ class SyncRun:
     async def _open_source(self) -> AsyncIterator[Source]:
         """The API as this run sees it; counts its requests, and stores how it numbers rows."""
         pseudonyms = self.settings.pseudonyms
-        key, old_keys = self.settings.pseudonym_key_bytes, self.settings.pseudonym_old_key_bytes
 
         def read_state(session: Session) -> tuple[int | None, Forgotten, date | None]:
             base = state.read_base(session, self.feed.name)
-            forgotten = state.load_forgotten(session, key, old_keys)
+            forgotten = state.load_forgotten(session, self.settings.pseudonym_keys)
             state.require_pseudonyms(session, pseudonyms, is_run=True)
             return base, forgotten, state.read_kept_from(session)
 

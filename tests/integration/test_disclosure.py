@@ -4,6 +4,7 @@ import io
 import json
 import re
 import stat
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +15,7 @@ from psycopg.sql import SQL, Identifier
 
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.model.forgotten import ForgottenKeyError
+from lcm_pipeline.model.pseudonyms import Pseudonyms
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
@@ -71,11 +73,11 @@ def person(
 
 
 def document_of(
-    warehouse: Warehouse, client: int, key: bytes | None = None
+    warehouse: Warehouse, client: int, keys: Sequence[bytes] = ()
 ) -> tuple[dict[str, Any], Disclosure]:
     """The document, with decimals as they were written, and what the command reports."""
     file = io.BytesIO()
-    disclosed = disclose(warehouse, client, file, key)
+    disclosed = disclose(warehouse, client, file, keys)
     return json.loads(file.getvalue(), parse_float=Decimal), disclosed
 
 
@@ -154,12 +156,12 @@ def test_equal_warehouses_give_equal_rows_and_text_is_readable(
     person: tuple[RunningSimulator, int], warehouse: Warehouse
 ) -> None:
     first, second = io.BytesIO(), io.BytesIO()
-    disclose(warehouse, person[1], first, None)
+    disclose(warehouse, person[1], first, [])
     with warehouse.connect() as session:
         # Rows move to other places.
         session.execute("update core.operations set synced_at = synced_at")
         session.execute("update sync.client_state set feed = feed")
-    disclose(warehouse, person[1], second, None)
+    disclose(warehouse, person[1], second, [])
     beginning = b'"tables"'
     assert first.getvalue().partition(beginning)[2] == second.getvalue().partition(beginning)[2]
     assert "Анна".encode() in first.getvalue()
@@ -193,9 +195,9 @@ def test_of_an_erased_person_only_the_erasure_is_listed(
     person: tuple[RunningSimulator, int], warehouse: Warehouse
 ) -> None:
     _, client = person
-    receipt = forget(warehouse, client, KEY)
+    receipt = forget(warehouse, client, [KEY], Pseudonyms())
     refresh_marts_of_clients(warehouse)
-    document, _ = document_of(warehouse, client, KEY)
+    document, _ = document_of(warehouse, client, [KEY])
     assert document["forgotten_at"]
     [(name, [row])] = rows_of(document).items()
     assert (name, row["client_hash"]) == ("sync.forgotten_clients", f"\\x{receipt.client_hash}")
@@ -211,7 +213,7 @@ def test_hashed_numbers_are_marked(
     settings = make_settings(source, warehouse, pseudonym_key=KEY.decode())
     sync_everything(settings, warehouse)
     client = min(source.world.programme.customers)
-    document, _ = document_of(warehouse, client, KEY)
+    document, _ = document_of(warehouse, client, [KEY])
     assert document["phones_and_cards_are_hashed"] is True
     assert all(row["card_number"] < -(2**62) for row in rows_of(document)["core.cards"])
 

@@ -7,6 +7,7 @@ foreign keys refer to reference tables, or to distributed tables by that column.
 
 import re
 
+from lcm_pipeline.model.pseudonyms import Pseudonyms
 from lcm_pipeline.model.tables import CORE_TABLES
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.ingest.runs import begin_run
@@ -96,7 +97,7 @@ def test_every_table_is_distributed_a_reference_table_or_local(warehouse: Wareho
 
 def test_staging_tables_have_no_key(warehouse: Warehouse) -> None:
     with ReconnectingSession(warehouse, "test") as reconnecting:
-        run = begin_run(reconnecting, "operations", MARCH)
+        run = begin_run(reconnecting, "operations", MARCH, Pseudonyms())
         reconnecting.run(lambda session: make_staging(session, run, CORE_TABLES))
         found = reconnecting.run(
             lambda session: session.execute(

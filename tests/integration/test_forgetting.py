@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import json
 import threading
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -46,9 +47,9 @@ from tests.syncing import FEEDS, MARCH, MARCH_OPTIONS, sync_everything
 KEY = b"a key of sixteen bytes or more"
 
 
-def erase(warehouse: Warehouse, client: int, key: bytes | None = KEY) -> Receipt:
+def erase(warehouse: Warehouse, client: int, keys: Sequence[bytes] = (KEY,)) -> Receipt:
     """What the command does."""
-    receipt = forget(warehouse, client, key)
+    receipt = forget(warehouse, client, keys, Pseudonyms())
     refresh_marts_of_clients(warehouse)
     return receipt
 
@@ -185,16 +186,16 @@ def test_the_marts_equal_a_full_computation(
 
 
 @pytest.mark.sampled(1)
-@pytest.mark.parametrize("key", [KEY, None], ids=["of the settings", "of the warehouse"])
+@pytest.mark.parametrize("keys", [[KEY], []], ids=["of the settings", "of the warehouse"])
 def test_no_sync_brings_the_person_back(
     person: tuple[RunningSimulator, int],
     warehouse: Warehouse,
     make_settings: MakeSettings,
-    key: bytes | None,
+    keys: list[bytes],
 ) -> None:
     source, client = person
-    erase(warehouse, client, key)
-    fields = {"pseudonym_key": key.decode()} if key else {}
+    erase(warehouse, client, keys)
+    fields = {"pseudonym_key": KEY.decode()} if keys else {}
     settings = make_settings(source, warehouse, audit_share=1.0, **fields)
     members = fetch_value(warehouse, "select count(*) from core.clients")
     reports = sync_everything(settings, warehouse)
@@ -223,7 +224,7 @@ def test_a_sync_that_loses_its_connection_during_the_erasure_stores_no_row_of_th
     def record_late(session: psycopg.Connection, *values: Any) -> Any:
         if not erased:
             cut(warehouse, session.info.backend_pid)
-            erased.append(forget(warehouse, client, None))
+            erased.append(forget(warehouse, client, [], Pseudonyms()))
         return record(session, *values)
 
     monkeypatch.setattr(tasks, "record_outcomes", record_late)
@@ -240,12 +241,12 @@ def test_rows_that_came_after_the_erasure_are_erased_too(
 ) -> None:
     _, client = person
     receipt = erase(warehouse, client)
-    assert forget(warehouse, client, KEY) == receipt
+    assert forget(warehouse, client, [KEY], Pseudonyms()) == receipt
     with warehouse.connect() as session:
         session.execute(
             "insert into outbox.profile_updates (client_id, name) values (%s, 'Анна')", (client,)
         )
-    assert forget(warehouse, client, KEY).deleted == {"outbox.profile_updates": 1}
+    assert forget(warehouse, client, [KEY], Pseudonyms()).deleted == {"outbox.profile_updates": 1}
     assert "Анна" not in dump(warehouse)
 
 
@@ -284,10 +285,10 @@ def test_nothing_is_erased_while_a_table_of_others_refers_to_the_client(
         session.execute("create table mart.vip (client_id bigint references core.clients)")
         session.execute("insert into mart.vip values (%s)", (client,))
     with pytest.raises(UsageError, match=r"nothing was erased: mart\.vip, .* vip_client_id_fkey"):
-        forget(warehouse, client, KEY)
+        forget(warehouse, client, [KEY], Pseudonyms())
     with warehouse.connect() as session:
         session.execute("delete from mart.vip")
-    assert forget(warehouse, client, KEY).kept_without_person
+    assert forget(warehouse, client, [KEY], Pseudonyms()).kept_without_person
 
 
 def test_no_request_names_the_stand_in_of_an_erased_person(
@@ -296,7 +297,7 @@ def test_no_request_names_the_stand_in_of_an_erased_person(
     source = programme(clients=2)
     sync_everything(make_settings(source, warehouse), warehouse)
     for client in source.world.programme.customers:
-        forget(warehouse, client, KEY)
+        forget(warehouse, client, [KEY], Pseudonyms())
     with warehouse.connect() as session:
         assert known_clients(session) == []
 
@@ -305,7 +306,7 @@ def test_without_the_key_nothing_is_synced(
     person: tuple[RunningSimulator, int], warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     source, client = person
-    forget(warehouse, client, KEY)
+    forget(warehouse, client, [KEY], Pseudonyms())
     for other in ({}, {"pseudonym_key": "another key of sixteen bytes"}):
         with pytest.raises(ForgottenKeyError, match="LCM_PSEUDONYM_KEY"):
             sync_everything(make_settings(source, warehouse, **other), warehouse)
@@ -320,8 +321,8 @@ def test_erasure_is_refused_during_a_sync_or_push(
         with warehouse.connect(autocommit=True) as session:
             locks.acquire_session_lock(session, kind, lock_id)
             with pytest.raises(BusyError, match="under way"):
-                forget(warehouse, person[1], KEY)
-    assert forget(warehouse, person[1], KEY).deleted
+                forget(warehouse, person[1], [KEY], Pseudonyms())
+    assert forget(warehouse, person[1], [KEY], Pseudonyms()).deleted
 
 
 def test_a_session_that_ends_a_moment_after_its_sync_does_not_refuse_the_erasure(
@@ -331,7 +332,7 @@ def test_a_session_that_ends_a_moment_after_its_sync_does_not_refuse_the_erasure
         locks.acquire_session_lock(session, "run", 7)
         ending = threading.Timer(0.3, session.close)
         ending.start()
-        assert forget(warehouse, person[1], KEY).deleted
+        assert forget(warehouse, person[1], [KEY], Pseudonyms()).deleted
         ending.join()
 
 
@@ -363,7 +364,7 @@ def test_the_command_confirms_signs_its_counts_and_recognises_erased_clients(
     assert (older.returncode, "was erased already, on 20" in older.stderr) == (2, True)
     # Killed after the commit, before it could print anything or refresh a mart.
     lost = str(sorted(source.world.programme.customers)[1])
-    receipt = forget(warehouse, int(lost), KEY, pseudonyms=Pseudonyms((KEY,)))
+    receipt = forget(warehouse, int(lost), [KEY], Pseudonyms((KEY,)))
     listed = f"select count(*) from mart.leads_sla where client_id = {lost}"
     assert fetch_value(warehouse, listed)
     resumed = run(tmp_path, "forget", "--yes", "--json", lost, **variables)

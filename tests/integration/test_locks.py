@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from lcm_pipeline.model.pseudonyms import Pseudonyms
 from lcm_pipeline.warehouse import lock_waits, locks, sessions
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.errors import WarehouseLockedError
@@ -72,7 +73,7 @@ def test_a_lock_of_a_login_for_bi_looks_like_no_work_of_ours(
     meddler: psycopg.Connection, warehouse: Warehouse
 ) -> None:
     with ReconnectingSession(warehouse, "lcm sync leads") as ours:
-        run = begin_run(ours, "leads", MARCH)
+        run = begin_run(ours, "leads", MARCH, Pseudonyms())
         # It can see the keys that are held, and hold them as well.
         keys = meddler.execute(
             "select classid::int, objid::int from pg_locks"

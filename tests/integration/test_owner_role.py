@@ -9,6 +9,7 @@ import pytest
 from psycopg.sql import SQL, Identifier
 
 from lcm_pipeline import feeds
+from lcm_pipeline.model.pseudonyms import Pseudonyms
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.verify.repair import read_clients_again
 from lcm_pipeline.warehouse.connection import Warehouse
@@ -122,7 +123,7 @@ def test_a_loader_syncs_pushes_repairs_removes_and_erases(
     ask_for(loader, [(client, {"name": "Анна"})])
     assert write_back(settings, loader).push().sent == 1
     assert read_clients_again(SyncEngine(settings, loader), [feeds.OPERATIONS], [client])
-    assert forget(loader, other, None).kept_without_person
+    assert forget(loader, other, [], Pseudonyms()).kept_without_person
     with loader.connect(autocommit=True) as session:
         ensure_partitions(session, "core", "leads", [date(2024, 1, 1)])
     now = datetime(2026, 3, 31, 12, tzinfo=UTC)

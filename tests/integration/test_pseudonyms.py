@@ -197,7 +197,7 @@ def test_no_run_with_raw_numbers_begins_beside_a_new_key(
         def begin_afterwards(session: Session) -> None:
             monkeypatch.undo()
             require_quiet(session)
-            begin_run(syncing, "operations", MARCH)
+            begin_run(syncing, "operations", MARCH, Pseudonyms())
 
         monkeypatch.setattr(pseudonymizing, "require_quiet", begin_afterwards)
         with pytest.raises(BusyError):
@@ -220,7 +220,7 @@ def test_a_run_that_loses_its_session_while_a_key_begins_stages_no_raw_number(
     sync_everything(keyed(source, warehouse, make_settings), warehouse)
     tables = feeds.OPERATIONS.tables
     with ReconnectingSession(warehouse, "lcm sync operations") as reading:
-        raw = begin_run(reading, "operations", MARCH)
+        raw = begin_run(reading, "operations", MARCH, Pseudonyms())
         reading.run(lambda session: make_staging(session, raw, tables))
         (task,) = reading.run(lambda session: claim_clients(session, raw, [1001])).values()
         cut(warehouse, backend_of(reading))
@@ -257,11 +257,7 @@ def test_a_second_rewrite_waits_for_the_first_and_says_for_whom(
     client = min(source.world.programme.customers)
     second: list[Callable[[], object]] = [
         lambda: use_keys(warehouse, settings),
-        lambda: (
-            forget(
-                warehouse, client, KEY.encode(), pseudonyms=settings.pseudonyms
-            ).kept_without_person
-        ),
+        lambda: forget(warehouse, client, [KEY.encode()], settings.pseudonyms).kept_without_person,
     ]
     with ThreadPoolExecutor(3) as pool:
         first = pool.submit(use_keys, warehouse, settings)
@@ -292,7 +288,7 @@ def test_the_stand_ins_of_an_erased_persons_cards_are_not_hashed(
     source: RunningSimulator, warehouse: Warehouse, make_settings: MakeSettings
 ) -> None:
     sync_everything(keyed(source, warehouse, make_settings), warehouse)
-    forget(warehouse, min(source.world.programme.customers), KEY.encode())
+    forget(warehouse, min(source.world.programme.customers), [KEY.encode()], Pseudonyms())
     stand_ins = "select array_agg(card_number order by 1) from core.{} where card_number < 0"
     before = {
         table: fetch_value(warehouse, stand_ins.format(table))

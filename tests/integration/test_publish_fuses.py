@@ -9,6 +9,7 @@ import pytest
 from psycopg.rows import dict_row
 
 from lcm_pipeline.feeds import LEADS, OPERATIONS, REGISTRATIONS
+from lcm_pipeline.model.pseudonyms import Pseudonyms
 from lcm_pipeline.model.readings import Landing, Outcome, Task
 from lcm_pipeline.model.tables import leads
 from lcm_pipeline.model.windows import Window
@@ -268,7 +269,7 @@ def test_staged_rows_of_absurd_months_stop_the_publish_and_are_named(
 ) -> None:
     """An older version may have staged them before an update, and its run was taken over."""
     with ReconnectingSession(warehouse, "test") as reconnecting:
-        run = begin_run(reconnecting, "leads", Window(OPENING, OPENING))
+        run = begin_run(reconnecting, "leads", Window(OPENING, OPENING), Pseudonyms())
         reconnecting.run(lambda session: tasks.make_staging(session, run, (leads,)))
         claimed = reconnecting.run(lambda session: claim_clients(session, run, [7]))
         outcome = _staged(claimed[7], date(1753, 1, 1), date(2999, 1, 1))

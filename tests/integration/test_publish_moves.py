@@ -13,6 +13,7 @@ from typing import Literal
 
 import pytest
 
+from lcm_pipeline.model.pseudonyms import Pseudonyms
 from lcm_pipeline.model.readings import BadRow, Landing, Outcome, Task
 from lcm_pipeline.model.tables import leads
 from lcm_pipeline.model.windows import Window
@@ -118,7 +119,7 @@ def _publish(
 ) -> None:
     window = Window(day, day)
     with ReconnectingSession(warehouse, "test") as reconnecting:
-        run = begin_run(reconnecting, "leads", window)
+        run = begin_run(reconnecting, "leads", window, Pseudonyms())
         reconnecting.run(lambda session: tasks.make_staging(session, run, (leads,)))
         claimed = reconnecting.run(lambda session: claim_clients(session, run, CLIENTS))
         outcomes = [

@@ -12,6 +12,7 @@ from lcm_pipeline.api.client import LoyaltyApi
 from lcm_pipeline.api.retries import RetryPolicy
 from lcm_pipeline.feeds import FEEDS
 from lcm_pipeline.model.errors import UsageError
+from lcm_pipeline.model.pseudonyms import Pseudonyms
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.sync import run as sync_run
@@ -404,7 +405,7 @@ def move_1001_to_1002(daily: Daily) -> None:
 @pytest.mark.slow
 def test_erasing_a_client_leaves_those_merged_into_it_retired(daily: Daily) -> None:
     move_1001_to_1002(daily)
-    forget(daily.warehouse, 1002, ERASING_KEY)
+    forget(daily.warehouse, 1002, [ERASING_KEY], Pseudonyms())
     assert daily.retired() == {1001: "merged"}
     daily.programme.refuses[1001] = NOT_FOUND
     assert daily.sync(pseudonym_key=ERASING_KEY.decode(), pseudonymize=False) == 0
@@ -413,7 +414,7 @@ def test_erasing_a_client_leaves_those_merged_into_it_retired(daily: Daily) -> N
 @pytest.mark.slow
 def test_a_card_of_an_erased_client_is_erased_from_its_former_owner_too(daily: Daily) -> None:
     move_1001_to_1002(daily)
-    forget(daily.warehouse, 1002, ERASING_KEY)
+    forget(daily.warehouse, 1002, [ERASING_KEY], Pseudonyms())
     cards = daily.rows("select card_number from core.registrations")
     assert not {6001, 6002} & {card for (card,) in cards}
     daily.sync(pseudonym_key=ERASING_KEY.decode(), pseudonymize=False)
@@ -423,7 +424,7 @@ def test_a_card_of_an_erased_client_is_erased_from_its_former_owner_too(daily: D
 @pytest.mark.slow
 def test_a_card_that_an_erased_client_had_before_stays_with_its_owner(daily: Daily) -> None:
     move_1001_to_1002(daily)
-    forget(daily.warehouse, 1001, ERASING_KEY)
+    forget(daily.warehouse, 1001, [ERASING_KEY], Pseudonyms())
     owners = daily.rows("select client_id from core.registrations where card_number = 6001")
     assert owners == [(1002,)]
 
@@ -433,7 +434,7 @@ def test_erasing_a_client_with_a_quarantined_registration_keeps_the_totals(daily
     del daily.programme.cards[6001]
     daily.programme.more_registrations.append(without_card)
     daily.sync()
-    forget(daily.warehouse, 1001, ERASING_KEY)
+    forget(daily.warehouse, 1001, [ERASING_KEY], Pseudonyms())
     daily.assert_totals_agree()
     daily.sync(pseudonym_key=ERASING_KEY.decode(), pseudonymize=False)
     daily.assert_totals_agree()
@@ -447,7 +448,7 @@ def test_a_client_that_a_killed_run_has_only_staged_can_be_erased(
         with pytest.raises(ZeroDivisionError):
             daily.sync()
     daily.day = JOINED
-    assert forget(daily.warehouse, 1001, ERASING_KEY).deleted.keys() == {
+    assert forget(daily.warehouse, 1001, [ERASING_KEY], Pseudonyms()).deleted.keys() == {
         "staging.clients_r1", "staging.registrations_r1",
     }  # fmt: skip
     daily.sync(pseudonym_key=ERASING_KEY.decode(), pseudonymize=False)

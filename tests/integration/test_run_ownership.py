@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from lcm_pipeline.feeds import LEADS, OPERATIONS, REGISTRATIONS
+from lcm_pipeline.model.pseudonyms import Pseudonyms
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.errors import SyncError
@@ -42,7 +43,7 @@ DAYS = Window(date(2026, 3, 1), date(2026, 3, 2))
 @contextmanager
 def joined(warehouse: Warehouse, feed: str = "leads") -> Iterator[tuple[ReconnectingSession, Run]]:
     with ReconnectingSession(warehouse, "lcm test") as reconnecting:
-        yield reconnecting, begin_run(reconnecting, feed, DAYS)
+        yield reconnecting, begin_run(reconnecting, feed, DAYS, Pseudonyms())
 
 
 _LOCKS_HELD = """
@@ -53,13 +54,14 @@ where datname = current_database() and locktype = 'advisory'
 _BUSY = """
 import sys
 from datetime import date
+from lcm_pipeline.model.pseudonyms import Pseudonyms
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.ingest.runs import begin_run
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
 with ReconnectingSession(Warehouse(sys.argv[1]), "lcm test") as lasting:
-    begin_run(lasting, "leads", Window(date(2026, 3, 1), date(2026, 3, 2)))
+    begin_run(lasting, "leads", Window(date(2026, 3, 1), date(2026, 3, 2)), Pseudonyms())
     lasting.run(lambda session: session.execute("select pg_sleep(3600)"))
 """
 
@@ -131,7 +133,7 @@ def test_processes_that_start_at_once_share_one_run(warehouse: Warehouse) -> Non
     def join(stack: ExitStack) -> Run:
         reconnecting = stack.enter_context(ReconnectingSession(warehouse, "lcm test"))
         barrier.wait()
-        return begin_run(reconnecting, "leads", DAYS)
+        return begin_run(reconnecting, "leads", DAYS, Pseudonyms())
 
     with ExitStack() as stack, ThreadPoolExecutor(6) as pool:
         runs = list(pool.map(join, [stack] * 6))
@@ -163,7 +165,7 @@ def test_concurrent_readers_never_claim_the_same_task(warehouse: Warehouse) -> N
 
     def read(stack: ExitStack) -> list[int | None]:
         reconnecting = stack.enter_context(ReconnectingSession(warehouse, "lcm test"))
-        joined_run = begin_run(reconnecting, "leads", DAYS)
+        joined_run = begin_run(reconnecting, "leads", DAYS, Pseudonyms())
         barrier.wait()
         mine: list[int | None] = []
         after = None

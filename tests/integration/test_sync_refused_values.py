@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from lcm_pipeline.feeds import FAVOURITES, LEADS, Feed
+from lcm_pipeline.model.pseudonyms import Pseudonyms
 from lcm_pipeline.model.readings import Landing, Outcome, Task
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings, load_settings
@@ -123,7 +124,7 @@ def test_a_warehouse_that_refuses_every_value_stops_the_feed(
 
 def test_staging_of_an_older_version_is_recreated(warehouse: Warehouse) -> None:
     with ReconnectingSession(warehouse, "lcm test") as reconnecting:
-        run = begin_run(reconnecting, FAVOURITES.name, DAYS)
+        run = begin_run(reconnecting, FAVOURITES.name, DAYS, Pseudonyms())
         reconnecting.run(lambda session: tasks.make_staging(session, run, FAVOURITES.tables))
         table = f"staging.favourite_stats_r{run.run_id}"
         reconnecting.run(lambda s: s.execute(f"alter table {table} drop column present".encode()))

@@ -48,12 +48,11 @@ def disclose(
     Example: [bold]lcm disclose 1000001 --output 1000001.json[/bold]
     """
     settings = load_settings()
-    key, old_keys = settings.pseudonym_key_bytes, settings.pseudonym_old_key_bytes
     with (
         open_warehouse(settings, is_read_only=True) as warehouse,
         open_output(output, _MODE) as file,
     ):
-        found = disclose_client(warehouse, client, file, key, old_keys=old_keys)
+        found = disclose_client(warehouse, client, file, settings.pseudonym_keys)
     print_message(f"wrote {found.rows:,} rows of {found.tables} tables to {output_name(output)}")
     if found.other_tables:
         raise OtherTablesError(

@@ -43,13 +43,7 @@ def forget(
     with existing_warehouse(settings) as warehouse:
         if not yes:
             confirm(f"Erase client {client} from {warehouse.location}? It cannot be undone.")
-        receipt = forget_client(
-            warehouse,
-            client,
-            settings.pseudonym_key_bytes,
-            old_keys=settings.pseudonym_old_key_bytes,
-            pseudonyms=settings.pseudonyms,
-        )
+        receipt = forget_client(warehouse, client, settings.pseudonym_keys, settings.pseudonyms)
         # Before the marts, whose refresh may take long or fail.
         _print(receipt, as_json=as_json)
         with marts_progress():

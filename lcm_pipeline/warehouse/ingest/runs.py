@@ -31,7 +31,6 @@ from lcm_pipeline.warehouse.sessions import ReconnectingSession
 # As in the database; `missing`: it has no such run any more.
 RunStatus = Literal["reading", "published", "stopped", "abandoned", "missing"]
 
-_NO_KEYS = Pseudonyms()
 # How long to wait for the server to end a lost session.
 _END_SECONDS = 2.0
 
@@ -155,11 +154,7 @@ def silent_readers(warehouse: Warehouse, command_id: int, seconds: float) -> lis
 
 
 def begin_run(
-    reconnecting: ReconnectingSession,
-    feed: str,
-    window: Window,
-    *,
-    pseudonyms: Pseudonyms = _NO_KEYS,
+    reconnecting: ReconnectingSession, feed: str, window: Window, pseudonyms: Pseudonyms
 ) -> Run:
     """Join the unfinished run of a feed and window, or begin one and join it; see `join_run`."""
     values = {"feed": feed, "first": window.first, "last": window.last}
@@ -174,7 +169,7 @@ def begin_run(
     while run is None:
         is_new = reconnecting.run(begin)
         # None if another process has finished the run in between: then begin one.
-        run = join_run(reconnecting, feed, window, is_resumed=not is_new, pseudonyms=pseudonyms)
+        run = join_run(reconnecting, feed, window, pseudonyms, is_resumed=not is_new)
     return run
 
 
@@ -182,9 +177,9 @@ def join_run(
     reconnecting: ReconnectingSession,
     feed: str,
     window: Window,
+    pseudonyms: Pseudonyms,
     *,
     is_resumed: bool = True,
-    pseudonyms: Pseudonyms = _NO_KEYS,
 ) -> Run | None:
     """Join the unfinished run of a feed and window; returns None if there is none.
 

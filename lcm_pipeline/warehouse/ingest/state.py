@@ -37,15 +37,13 @@ def known_clients(session: psycopg.Connection) -> list[tuple[str, int]]:
     return [(row[0], row[1]) for row in rows.fetchall()]
 
 
-def load_forgotten(
-    session: psycopg.Connection, key: bytes | None, old_keys: Sequence[bytes]
-) -> Forgotten:
-    """The erased persons. key, old_keys: of the settings. Raises ForgottenKeyError without them."""
+def load_forgotten(session: psycopg.Connection, keys: Sequence[bytes]) -> Forgotten:
+    """The erased persons. keys: of the settings. Raises ForgottenKeyError if one is missing."""
     rows = session.execute(query("forgotten_clients")).fetchall()
     if not rows:
         return Forgotten()
     made = [bytes(row[0]) for row in session.execute(query("forget_key")).fetchall()]
-    return forgotten_by(made if key is None else [key, *old_keys, *made], rows)
+    return forgotten_by([*keys, *made], rows)
 
 
 def require_pseudonyms(

@@ -60,25 +60,20 @@ class _Table:
 
 
 def disclose(
-    warehouse: Warehouse,
-    client_id: int,
-    file: BinaryIO,
-    key: bytes | None,
-    *,
-    old_keys: Sequence[bytes] = (),
+    warehouse: Warehouse, client_id: int, file: BinaryIO, keys: Sequence[bytes]
 ) -> Disclosure:
     """Write all rows of a client, of one snapshot, as one JSON document in UTF-8.
 
-    Nothing is written for a client without rows, unless it was erased. key, old_keys: those with
-    which persons were erased, as in `forget`. Raises UsageError for an unknown client,
-    WarehouseUnavailableError if the user may not read all tables, ForgottenKeyError.
+    Nothing is written for a client without rows, unless it was erased. keys: those with which
+    persons were erased. Raises UsageError for an unknown client, WarehouseUnavailableError if the
+    user may not read all tables, ForgottenKeyError.
     """
     try:
         with warehouse.connect(application_name="lcm disclose") as session:
             session.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             session.read_only = True
             require_current_schema(session, warehouse)
-            return _disclose(warehouse, session, client_id, file, key, old_keys)
+            return _disclose(warehouse, session, client_id, file, keys)
     except psycopg.errors.InsufficientPrivilege as error:
         raise _incomplete(warehouse, database_message(str(error))) from error
     except psycopg.errors.UndefinedTable as error:
@@ -93,15 +88,14 @@ def _disclose(
     session: Session,
     client_id: int,
     file: BinaryIO,
-    key: bytes | None,
-    old_keys: Sequence[bytes],
+    keys: Sequence[bytes],
 ) -> Disclosure:
     columns = client_columns(session)
     own = [column for column in columns if column.is_of_warehouse]
     tables = _tables(session, own)
     if unreadable := [table.name for table in tables if not table.is_readable]:
         raise _incomplete(warehouse, f"it may not read {', '.join(unreadable)}")
-    hashes = load_forgotten(session, key, old_keys).hashes_of(client_id)
+    hashes = load_forgotten(session, keys).hashes_of(client_id)
     values: dict[str, Any] = {"client_id": client_id, "client_hashes": hashes}
     forgotten_at = fetch_value(session, "receipt_of_client", values)
     others = other_tables(session, client_id, columns)

@@ -40,7 +40,6 @@ from lcm_pipeline.warehouse.queries import composed, fetch_value, query
 
 logger = logging.getLogger(__name__)
 
-_NO_PSEUDONYMS = Pseudonyms()
 # Rows that are of no use without the person; they are deleted, not kept under another id.
 _DELETED = frozenset({("sync", "fetches"), ("sync", "quarantine"), ("sync", "retired_clients"),
                       ("outbox", "profile_updates")})  # fmt: skip
@@ -81,21 +80,16 @@ class Receipt:
 
 
 def forget(
-    warehouse: Warehouse,
-    client_id: int,
-    key: bytes | None,
-    *,
-    old_keys: Sequence[bytes] = (),
-    pseudonyms: Pseudonyms = _NO_PSEUDONYMS,
+    warehouse: Warehouse, client_id: int, keys: Sequence[bytes], pseudonyms: Pseudonyms
 ) -> Receipt:
     """Erase a person, in one transaction; `refresh_marts_of_clients` has to follow.
 
     Waits for another erasure or rewrite. A person who was erased before is erased again if new rows
     of them exist, such as updates in the outbox; otherwise the earlier receipt is returned, which
-    an interrupted command may not have printed, and a warning logged. key: of the hash and of the
-    receipt; None for the one that the warehouse stores. old_keys: those with which others were
-    erased. pseudonyms: those of the settings. Raises UsageError for an unknown client, BusyError,
-    ForgottenKeyError, PseudonymKeyError, WarehouseLockedError.
+    an interrupted command may not have printed, and a warning logged. keys: of the settings, oldest
+    first. The newest is for the hash and the receipt; without keys, the one that the warehouse
+    stores. Raises UsageError for an unknown client, BusyError, ForgottenKeyError,
+    PseudonymKeyError, WarehouseLockedError.
     """
     with (
         warehouse.connect(autocommit=True, application_name="lcm forget") as session,
@@ -103,7 +97,7 @@ def forget(
     ):
         # Later syncs would miss an erasure that is recorded under a mistyped key.
         require_pseudonyms(session, pseudonyms)
-        forgotten = load_forgotten(session, key, old_keys)
+        forgotten = load_forgotten(session, keys)
         with locks.exclusive(session, locks.PUBLISH, locks.REFRESH):
             require_quiet(session)
             # Materialized views of the warehouse are refreshed afterwards.
@@ -114,10 +108,11 @@ def forget(
             ]
             if not is_known(session, client_id, columns):
                 return _earlier_receipt(session, client_id, forgotten)
-            if key is None:
-                key = bytes(
-                    fetch_value(session, "store_forget_key", {"key": token_bytes(32)}) or b""
-                )
+            if keys:
+                key = keys[-1]
+            else:
+                made = fetch_value(session, "store_forget_key", {"key": token_bytes(32)})
+                key = bytes(made or b"")
             try:
                 receipt = _erase(session, client_id, key, columns)
             except psycopg.errors.ForeignKeyViolation as error:

@@ -64,7 +64,7 @@ def use_keys(warehouse: Warehouse, settings: Settings) -> int:
 def _use_keys(session: Session, settings: Settings) -> int:
     pseudonyms = settings.pseudonyms
     # Only for its error: without their keys, a sync could bring erased persons back.
-    load_forgotten(session, settings.pseudonym_key_bytes, settings.pseudonym_old_key_bytes)
+    load_forgotten(session, settings.pseudonym_keys)
     if not _missing(session, pseudonyms):
         return 0
     with one_rewrite_at_a_time(session, "lcm pseudonymize"):
