@@ -20,7 +20,7 @@ Before anything is written, the fuses compare it with what is stored, see `fuses
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 
 import psycopg
@@ -48,15 +48,6 @@ _ANY_TASK = TaskRange(0, 2**63 - 1)
 _MAX_REFUSALS = 3
 
 
-@dataclass(frozen=True)
-class PublishCounts:
-    """The counts of a publish. again: tasks that have to be read again before they are taken."""
-
-    written: int
-    deleted: int
-    again: int
-
-
 def publish(
     session: psycopg.Connection,
     run: Run,
@@ -66,7 +57,7 @@ def publish(
     growth_fuse: float = 0,
     allow_partial: bool = False,
     batch_rows: int = 1_000_000,
-) -> PublishCounts:
+) -> None:
     """Publish the proven tasks of the run, unless some have to be read again.
 
     session: an autocommit session. delete_fuse: share of the covered rows, and of the covered
@@ -75,10 +66,9 @@ def publish(
     batch, if `begin_batches` has chosen batches for the run. Raises PublishRefusedError. A run that
     another process has published meanwhile is left as it is.
     """
-    publication = _Publication(
+    _Publication(
         session, run, tables, delete_fuse, growth_fuse, allow_partial, batch_rows
-    )
-    return publication.publish()
+    ).publish()
 
 
 def begin_batches(session: psycopg.Connection, run: Run, batch_rows: int) -> bool:
@@ -102,27 +92,26 @@ class _Publication:
     allow_partial: bool
     batch_rows: int
 
-    def publish(self) -> PublishCounts:
+    def publish(self) -> None:
         with self.session.transaction():
             if self._is_published():
-                return PublishCounts(0, 0, 0)
+                return
             months = {table.name: self._staged_months(table) for table in self.tables}
         for table in self.tables:
             self._prepare_partitions(table, months[table.name])
         with redact_rows(f"{self.run.feed}: the publish"):
-            in_batches = self._publish_batches()
-            published = self._publish_rest()
-        return replace(published, written=published.written + in_batches)
+            self._publish_batches()
+            self._publish_rest()
 
-    def _publish_rest(self) -> PublishCounts:
+    def _publish_rest(self) -> None:
         """Publish what the batches have left, and end the publish, in one transaction."""
         with locks.exclusive(self.session, locks.PUBLISH):
             if self._is_published():
-                return PublishCounts(0, 0, 0)
+                return
             grant_memory(self.session)
             again = self._select_tasks()
             if again and not self.allow_partial:
-                return PublishCounts(0, 0, again)
+                return
             self._retire_clients()
             self._open_views()
             general = [table for table in self.tables if table.publish_query is None]
@@ -147,31 +136,28 @@ class _Publication:
             self._record_proven()
             self._record_published(written, deleted)
             self._analyze_outgrown()
-        return PublishCounts(written, deleted, again)
 
-    def _publish_batches(self) -> int:
-        """Publish clients and days that are not stored yet in batches; returns the rows written."""
+    def _publish_batches(self) -> None:
+        """Publish clients and days that are not stored yet in batches."""
         batches = self._plan_batches()
-        written = 0
         for number, batch in enumerate(batches, start=1):
-            done = None
+            is_stored = False
             # A violation: a stored row that no client state knows of, which the last transaction
-            # can replace. It and a rollback leave `done` at None.
+            # can replace. It and a rollback leave `is_stored` at False.
             with (
                 suppress(psycopg.errors.UniqueViolation),
                 locks.exclusive(self.session, locks.PUBLISH),
             ):
-                done = self._publish_batch(batch)
-            if done is None:
+                self._publish_batch(batch)
+                is_stored = True
+            if not is_stored:
                 logger.warning(
                     "%s: rows of clients that were never read are already stored; the remaining"
                     " tasks are published in one transaction",
                     self.run.feed,
                 )
                 break
-            written += done
             logger.info("%s: batch %s of %s is published", self.run.feed, number, len(batches))
-        return written
 
     def _plan_batches(self) -> list[TaskRange]:
         """The batches; none for a run that is not a first load.
@@ -199,13 +185,13 @@ class _Publication:
                 index_staged(self.session, self.run, table)
         return [TaskRange(*batch) for batch in batches]
 
-    def _publish_batch(self, batch: TaskRange) -> int | None:
+    def _publish_batch(self, batch: TaskRange) -> None:
         """Publish the new tasks of a range of the ledger, in the caller's transaction.
 
-        Returns the rows written. Rolls back if a phone would vanish, as a batch only inserts rows.
+        Rolls back if a phone would vanish, as a batch only inserts rows.
         """
         if self._is_published():
-            return 0
+            return
         grant_memory(self.session)
         self._judge_tasks(batch)
         self.session.execute(query("select_new_tasks"))
@@ -230,7 +216,6 @@ class _Publication:
         self._record_proven()
         self.session.execute(query("count_batch"), {"run_id": self.run.run_id, "written": written})
         self._analyze_outgrown()
-        return written
 
     def _analyze_outgrown(self) -> None:
         names = [table.name for table in self.tables]
