@@ -14,7 +14,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
-from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -29,7 +28,7 @@ from lcm_pipeline.api.errors import (
     TransportError,
 )
 from lcm_pipeline.api.formats import FORMATS, WireFormat
-from lcm_pipeline.api.identity import LOGIN_PATH, Identity
+from lcm_pipeline.api.identity import Identity
 from lcm_pipeline.api.rate_limit import RequestGate, Slots
 from lcm_pipeline.api.requests import check_request, describe
 from lcm_pipeline.api.responses import parse_response
@@ -74,7 +73,7 @@ class LoyaltyApi:
         self._retrier = retrier
         self._body = body
         self._login = login
-        self._identity = Identity(body, login, send=self._send_login, retrier=retrier)
+        self._identity = Identity(body, login, send=self._exchange, retrier=retrier)
         self._is_sibling = False
         self._logged: set[tuple[str, str, int | None]] = set()
         self._headers: tuple[str | None, httpx.Headers] = (None, self._build_headers(None))
@@ -130,7 +129,7 @@ class LoyaltyApi:
         other._retrier = replace(self._retrier, counts=RequestCounts())
         other.counts = other._retrier.counts
         other._identity = Identity(
-            self._body, self._login, send=other._send_login, retrier=other._retrier
+            self._body, self._login, send=other._exchange, retrier=other._retrier
         )
         other._is_sibling = True
         return other
@@ -169,14 +168,12 @@ class LoyaltyApi:
         Raises LoyaltyApiError: the last one, when the attempts are used up.
         """
         check_request(endpoint, request)
-        call_name = describe(endpoint, request)
         return await self._retrier.run(
-            lambda: self._call_with_login(endpoint, request, call_name),
-            repeatable=endpoint.repeatable,
+            lambda: self._call_with_login(endpoint, request), repeatable=endpoint.repeatable
         )
 
     async def _call_with_login(
-        self, endpoint: Endpoint[RequestT, ResponseT], request: RequestT, call_name: str
+        self, endpoint: Endpoint[RequestT, ResponseT], request: RequestT
     ) -> ResponseT:
         """Send the request once, and once more with a new login after HTTP 401.
 
@@ -184,53 +181,42 @@ class LoyaltyApi:
         """
         credentials = await self._identity.current()
         try:
-            return await self._send(endpoint, request, credentials, call_name)
+            return await self._send(endpoint, request, credentials)
         except IdentityError:
             self._identity.invalidate(credentials)
             self.counts.retries += 1
         credentials = await self._identity.current()
-        return await self._send(endpoint, request, credentials, call_name)
+        return await self._send(endpoint, request, credentials)
 
     async def _send(
-        self,
-        endpoint: Endpoint[RequestT, ResponseT],
-        request: RequestT,
-        credentials: Credentials,
-        call_name: str,
+        self, endpoint: Endpoint[RequestT, ResponseT], request: RequestT, credentials: Credentials
     ) -> ResponseT:
         body = self._format.encode(endpoint, credentials.sign(request))
         headers = self._headers_for(credentials.authorization)
-        post = partial(self._wire.post, endpoint.path, headers, body, call_name)
 
         def parse(response: HttpResponse) -> ResponseT:
             now = self._retrier.clock.wall()
             response = response._replace(body=credentials.redactor.redact_body(response.body))
-            return parse_response(endpoint, request, response, call_name=call_name, now=now)
+            return parse_response(endpoint, request, response, now)
 
         try:
-            return await self._exchange(post, parse, call_name)
+            return await self._exchange(
+                describe(endpoint, request), endpoint.path, headers, body, parse
+            )
         except LoyaltyApiError as error:
             error.reason = credentials.redactor.redact_text(error.reason)
-            error.args = (call_name, error.reason)
+            error.args = (error.reason,)
             raise
-
-    async def _send_login(
-        self,
-        headers: httpx.Headers,
-        body: bytes,
-        parse: Callable[[HttpResponse], Credentials],
-        call_name: str,
-    ) -> Credentials:
-        post = partial(self._wire.post, LOGIN_PATH, headers, body, call_name)
-        return await self._exchange(post, parse, call_name)
 
     async def _exchange(
         self,
-        post: Callable[[], Awaitable[HttpResponse]],
-        parse: Callable[[HttpResponse], ParsedT],
         call_name: str,
+        path: str,
+        headers: httpx.Headers,
+        body: bytes,
+        parse: Callable[[HttpResponse], ParsedT],
     ) -> ParsedT:
-        """Send one request and parse its response; raises nothing but LoyaltyApiError."""
+        """Send one request and parse its response; raises only LoyaltyApiError, with the name."""
         seconds = 0.0
         try:
             async with self._gate:
@@ -238,15 +224,17 @@ class LoyaltyApi:
                 began = self._retrier.clock.monotonic()
                 try:
                     with self._wrap_unexpected_errors(TransportError, call_name):
-                        response = await post()
+                        response = await self._wire.post(path, headers, body)
                 finally:
                     seconds = self._retrier.clock.monotonic() - began
             # The slot is free now, and decoding takes long: let the next request leave first.
             await self._gate.yield_to_waiting()
             with self._wrap_unexpected_errors(MalformedError, call_name):
                 return parse(response)
-        except TransientError as error:
-            error.seconds = seconds
+        except LoyaltyApiError as error:
+            error.call_name = call_name
+            if isinstance(error, TransientError):
+                error.seconds = seconds
             raise
 
     @contextmanager
@@ -271,7 +259,7 @@ class LoyaltyApi:
             logger.log(
                 level, "%s: %s at\n%s", call_name, name, "".join(traceback.format_list(frames))
             )
-            raise kind(call_name, f"the response cannot be read ({name})") from None
+            raise kind(f"the response cannot be read ({name})") from None
 
     def _headers_for(self, authorization: str | None) -> httpx.Headers:
         if self._headers[0] != authorization:

@@ -116,9 +116,7 @@ class Login:
     password: str
 
 
-def read_login(
-    body: BodyIdentity, response: HttpResponse, *, call_name: str, clock: Clock
-) -> Credentials:
+def read_login(body: BodyIdentity, response: HttpResponse, clock: Clock) -> Credentials:
     """Parse the response of a login; raises MalformedError.
 
     Only the access_token is required. Any other member that cannot be read is ignored.
@@ -126,12 +124,12 @@ def read_login(
     try:
         login = _MEMBERS.decode(to_utf8(response.body, response.content_type))
     except (*READ_ERRORS, CharsetError):
-        raise MalformedError(call_name, "the login returned something other than JSON") from None
+        raise MalformedError("the login returned something other than JSON") from None
     token = _read_member(login, "access_token", str)
     if not token:
-        raise MalformedError(call_name, "the login returned no access_token")
+        raise MalformedError("the login returned no access_token")
     if not _SENDABLE.fullmatch(token):
-        raise MalformedError(call_name, "the access_token of the login cannot be sent in a header")
+        raise MalformedError("the access_token of the login cannot be sent in a header")
     claims = _read_claims(token)
     if body.token is None:
         body = body._replace(token=_read_member(claims, "token", Int64))

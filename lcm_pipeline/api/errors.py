@@ -41,19 +41,20 @@ _WORDS_OF_IDENTITY = {
 class LoyaltyApiError(UserError):
     """A call failed.
 
-    call_name: what was tried. reason: what came back. attempts: how often it was tried. exhausted:
-    the attempts are used up, so that no outer retry loop starts over. advice: what to do next.
-    may_pass: whether the same command may succeed later, although nothing was corrected.
+    reason: what came back. call_name: what was tried; where a request is sent, the client sets it.
+    attempts: how often it was tried. exhausted: the attempts are used up, so that no outer retry
+    loop starts over. advice: what to do next. may_pass: whether the same command may succeed later,
+    although nothing was corrected.
     """
 
     advice = ""
     may_pass = False
     exhausted = False
 
-    def __init__(self, call_name: str, reason: str) -> None:
-        super().__init__(call_name, reason)
-        self.call_name = call_name
+    def __init__(self, reason: str, call_name: str = "") -> None:
+        super().__init__(reason)
         self.reason = reason
+        self.call_name = call_name
         self.attempts = 1
 
     def __str__(self) -> str:
@@ -89,8 +90,8 @@ class TransientError(LoyaltyApiError):
 class TransportError(TransientError):
     """No complete response was received."""
 
-    def __init__(self, call_name: str, reason: str, *, never_sent: bool = False) -> None:
-        super().__init__(call_name, reason)
+    def __init__(self, reason: str, *, never_sent: bool = False) -> None:
+        super().__init__(reason)
         self.never_sent = never_sent
 
 
@@ -104,18 +105,16 @@ class CertificateError(TransportError):
     may_pass = False
     is_worth_retrying = False
 
-    def __init__(self, call_name: str, reason: str, advice: str) -> None:
-        super().__init__(call_name, reason, never_sent=True)
+    def __init__(self, reason: str, advice: str) -> None:
+        super().__init__(reason, never_sent=True)
         self.advice = advice
 
 
 class UnavailableError(TransientError):
     """The response has HTTP status 408, 429 or 5xx."""
 
-    def __init__(
-        self, call_name: str, reason: str, *, status: int, retry_after: float | None = None
-    ) -> None:
-        super().__init__(call_name, reason)
+    def __init__(self, reason: str, *, status: int, retry_after: float | None = None) -> None:
+        super().__init__(reason)
         self.status = status
         self.throttled = status == 429
         self.retry_after = retry_after
@@ -142,8 +141,8 @@ class WrongClientError(TransientError):
 class OverloadedError(TransientError):
     """The response has an ErrorCode, and its text reports a time-out or a deadlock."""
 
-    def __init__(self, call_name: str, reason: str, *, code: int) -> None:
-        super().__init__(call_name, reason)
+    def __init__(self, reason: str, *, code: int) -> None:
+        super().__init__(reason)
         self.code = code
 
 
@@ -178,8 +177,8 @@ class ForbiddenError(RejectedError):
 
     advice = "check the rights of the user and LCM_API_URL; a rerun alone does not help"
 
-    def __init__(self, call_name: str, reason: str, *, status: int) -> None:
-        super().__init__(call_name, reason)
+    def __init__(self, reason: str, *, status: int) -> None:
+        super().__init__(reason)
         self.status = status
 
     @property
@@ -191,8 +190,8 @@ class ForbiddenError(RejectedError):
 class BusinessError(RejectedError):
     """The response has an ErrorCode that is not known to be transient."""
 
-    def __init__(self, call_name: str, reason: str, *, code: int) -> None:
-        super().__init__(call_name, reason)
+    def __init__(self, reason: str, *, code: int) -> None:
+        super().__init__(reason)
         self.code = code
 
     @property

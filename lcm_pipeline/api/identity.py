@@ -32,9 +32,9 @@ _LOGIN_HEADERS = httpx.Headers(
     }
 )
 
-# Arguments: headers, body, the parser of the response, and the name of the call in errors.
-SendLogin = Callable[
-    [httpx.Headers, bytes, Callable[[HttpResponse], Credentials], str], Awaitable[Credentials]
+# Arguments: the name of the call in errors, path, headers, body, and the parser of the response.
+Send = Callable[
+    [str, str, httpx.Headers, bytes, Callable[[HttpResponse], Credentials]], Awaitable[Credentials]
 ]
 
 
@@ -42,7 +42,7 @@ class Identity:
     """Holds valid credentials; concurrent callers share one login."""
 
     def __init__(
-        self, body: BodyIdentity, login: Login | None, *, send: SendLogin, retrier: Retrier
+        self, body: BodyIdentity, login: Login | None, *, send: Send, retrier: Retrier
     ) -> None:
         self._body = body
         self._login = login
@@ -63,7 +63,7 @@ class Identity:
         if self._is_valid and self._clock.monotonic() < self._credentials.renew_at:
             return self._credentials
         if self._rejection is not None:
-            raise IdentityError(self._rejection.call_name, self._rejection.reason)
+            raise IdentityError(self._rejection.reason, self._rejection.call_name)
         if self._renewal is None:
             self._renewal = asyncio.create_task(self._renew())
             self._renewal.add_done_callback(self._renewal_done)
@@ -121,14 +121,15 @@ class Identity:
         call_name = f"{LOGIN_PATH} ({form['grant_type']})"
 
         def parse(response: HttpResponse) -> Credentials:
-            check_status(response, call_name, self._clock.wall())
-            return read_login(self._body, response, call_name=call_name, clock=self._clock)
+            check_status(response, self._clock.wall())
+            return read_login(self._body, response, self._clock)
 
         try:
-            return await self._send(_LOGIN_HEADERS, urlencode(form).encode(), parse, call_name)
+            body = urlencode(form).encode()
+            return await self._send(call_name, LOGIN_PATH, _LOGIN_HEADERS, body, parse)
         except TransientError as error:
             # The call that waits for this login was not sent, so even a write may be retried.
             error.never_sent = True
             raise
         except LoyaltyApiError as error:
-            raise IdentityError(call_name, error.reason) from None
+            raise IdentityError(error.reason, call_name) from None

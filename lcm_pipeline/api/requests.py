@@ -24,28 +24,28 @@ def check_request(endpoint: Endpoint[Any, Any], request: Request) -> None:
     """Raise RequestError unless every field fits its type and range."""
     if type(request) is not endpoint.request_type:
         raise RequestError(
-            endpoint.name, f"{type(request).__name__} is the request of another endpoint"
+            f"{type(request).__name__} is the request of another endpoint", endpoint.name
         )
     # msgspec checks types and ranges only when it decodes, so encode the request and decode it.
     try:
         _decoder(endpoint.request_type).decode(_ENCODER.encode(request))
     except (msgspec.MsgspecError, TypeError, UnicodeError) as error:
-        raise RequestError(describe(endpoint, request), f"the request does not fit: {error}") from (
+        raise RequestError(f"the request does not fit: {error}", describe(endpoint, request)) from (
             None
         )
     for name in endpoint.required:
         if getattr(request, name) is None:
-            raise RequestError(describe(endpoint, request), f"{name} is missing")
+            raise RequestError(f"{name} is missing", describe(endpoint, request))
     for name in request.__struct_fields__:
         value = getattr(request, name)
         if not isinstance(value, str):
             continue
         if name in _DATE_FIELDS and not _NAIVE_TIME.fullmatch(value):
             reason = f"{name} must be a date or time without an offset, such as 2026-03-01T00:00:00"
-            raise RequestError(describe(endpoint, request), reason)
+            raise RequestError(reason, describe(endpoint, request))
         # Also in JSON, which allows them: the server serves the same texts as XML.
         if FORBIDDEN.search(value):
-            raise RequestError(describe(endpoint, request), f"{name} contains a control character")
+            raise RequestError(f"{name} contains a control character", describe(endpoint, request))
 
 
 def describe(endpoint: Endpoint[Any, Any], request: Request) -> str:

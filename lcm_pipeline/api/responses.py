@@ -65,8 +65,6 @@ def parse_response(
     endpoint: Endpoint[Any, ResponseT],
     request: Request,
     http_response: HttpResponse,
-    *,
-    call_name: str,
     now: float,
 ) -> ResponseT:
     """Return the response to a request, or raise the LoyaltyApiError that it represents.
@@ -74,26 +72,24 @@ def parse_response(
     now: Unix time, for a Retry-After that is a date.
     """
     if http_response.status != 200:
-        check_status(http_response, call_name, now)
-    _check_density(http_response.body, call_name)
+        check_status(http_response, now)
+    _check_density(http_response.body)
     try:
         body = response_as_json(endpoint, http_response.content_type, http_response.body)
     except NotAResponseError as error:
-        raise MalformedError(call_name, f"HTTP {http_response.status}: {error}") from error
+        raise MalformedError(f"HTTP {http_response.status}: {error}") from error
     try:
         response: ResponseT = _decoder(endpoint.response_type).decode(body)
     except READ_ERRORS:
-        response = _read_tolerantly(endpoint, body, call_name)
+        response = _read_tolerantly(endpoint, body)
     if response.ErrorCode != 0:
-        raise _business_error(response, call_name)
-    check_complete(endpoint, request, response, call_name)
-    _check_density(
-        http_response.body, call_name, rows=getattr(response, endpoint.rows_field or "", None)
-    )
+        raise _business_error(response)
+    check_complete(endpoint, request, response)
+    _check_density(http_response.body, rows=getattr(response, endpoint.rows_field or "", None))
     return response
 
 
-def check_status(response: HttpResponse, call_name: str, now: float) -> None:
+def check_status(response: HttpResponse, now: float) -> None:
     """Raise the error for an HTTP status other than 2xx."""
     status = response.status
     if 200 <= status < 300:
@@ -103,17 +99,15 @@ def check_status(response: HttpResponse, call_name: str, now: float) -> None:
         retry_after = parse_retry_after(response.retry_after, now)
         if retry_after is not None and retry_after > LONGEST_RETRY_AFTER:
             reason += f", which asks to wait {min(retry_after, _LONGEST_SHOWN):,.0f} s"
-        raise UnavailableError(call_name, reason, status=status, retry_after=retry_after)
+        raise UnavailableError(reason, status=status, retry_after=retry_after)
     if status == 401:
-        raise IdentityError(call_name, reason)
+        raise IdentityError(reason)
     if response.location:
         reason += f", which points to {response.location}"
-    raise ForbiddenError(call_name, reason, status=status)
+    raise ForbiddenError(reason, status=status)
 
 
-def check_complete(
-    endpoint: Endpoint[Any, Any], request: Request, response: Response, call_name: str
-) -> None:
+def check_complete(endpoint: Endpoint[Any, Any], request: Request, response: Response) -> None:
     """Raise IncompleteError or WrongClientError unless the response can be trusted to be complete.
 
     It must have the list of rows and, where the endpoint has one, the total. A null list counts as
@@ -125,15 +119,15 @@ def check_complete(
     total = getattr(response, endpoint.total_field) if endpoint.total_field else 0
     for name, value in ((endpoint.rows_field, rows), (endpoint.total_field, total)):
         if value is UNSET:
-            raise IncompleteError(call_name, f"the response lacks {name}")
+            raise IncompleteError(f"the response lacks {name}")
     if rows is None and not (endpoint.rows_may_be_null or (endpoint.total_field and total == 0)):
         detail = "" if endpoint.total_field is None else f", and {endpoint.total_field} is not 0"
-        raise IncompleteError(call_name, f"{endpoint.rows_field} is null in the response{detail}")
+        raise IncompleteError(f"{endpoint.rows_field} is null in the response{detail}")
     if endpoint.client_field is None:
         return
     named = _named_client(getattr(response, endpoint.client_field))
     if named not in (None, 0, getattr(request, "Client", None)):
-        raise WrongClientError(call_name, f"the response is about client {named}")
+        raise WrongClientError(f"the response is about client {named}")
 
 
 def _named_client(value: Any) -> int | None:
@@ -149,7 +143,7 @@ def _named_client(value: Any) -> int | None:
     return None
 
 
-def _check_density(body: bytes, call_name: str, rows: list[Raw] | None = None) -> None:
+def _check_density(body: bytes, rows: list[Raw] | None = None) -> None:
     """Raise for a large response of tiny values or rows, which would take 100 times its size."""
     if len(body) <= _LARGE:
         return
@@ -159,12 +153,10 @@ def _check_density(body: bytes, call_name: str, rows: list[Raw] | None = None) -
     else:
         is_real = len(rows) * _MIN_BYTES_PER_ROW <= len(body)
     if not is_real:
-        raise MalformedError(
-            call_name, f"{len(body)} bytes contain more values than any real response"
-        )
+        raise MalformedError(f"{len(body)} bytes contain more values than any real response")
 
 
-def _read_tolerantly(endpoint: Endpoint[Any, Any], body: bytes, call_name: str) -> Any:
+def _read_tolerantly(endpoint: Endpoint[Any, Any], body: bytes) -> Any:
     """Read a response that cannot be decoded: each row and each header value on its own.
 
     A value that does not fit its type stays bytes, to be rejected when the row or header is read.
@@ -172,32 +164,32 @@ def _read_tolerantly(endpoint: Endpoint[Any, Any], body: bytes, call_name: str) 
     try:
         members = split_object(body)
     except SplitError as error:
-        raise MalformedError(call_name, "the JSON is broken or cut off") from error
+        raise MalformedError("the JSON is broken or cut off") from error
     code = _read(members.get("ErrorCode", b""), Int32)
     if code is UNSET:
-        raise MalformedError(call_name, "the response has no valid ErrorCode")
+        raise MalformedError("the response has no valid ErrorCode")
     fields = {"ErrorCode": code, "Message": _read_text(members.get("Message", b"null"))}
     if code != 0:
         return endpoint.response_type(**fields)
     for name in members.keys() & endpoint.field_types.keys():
         if name == endpoint.rows_field:
-            fields[name] = _split_rows(name, members[name], call_name)
+            fields[name] = _split_rows(name, members[name])
         elif name == endpoint.total_field:
             fields[name] = _read(members[name], Int32 | None)
             if fields[name] is UNSET:
-                raise MalformedError(call_name, f"{name} is not a number of rows")
+                raise MalformedError(f"{name} is not a number of rows")
         else:
             fields[name] = _read_header_value(members[name], endpoint.field_types[name])
     return endpoint.response_type(**fields)
 
 
-def _split_rows(name: str, value: bytes, call_name: str) -> list[Raw] | None:
+def _split_rows(name: str, value: bytes) -> list[Raw] | None:
     if value == b"null":
         return None
     try:
         return [Raw(row) for row in split_array(value)]
     except SplitError as error:
-        raise MalformedError(call_name, f"{name} is not a list") from error
+        raise MalformedError(f"{name} is not a list") from error
 
 
 def _read_header_value(value: bytes, kind: Any) -> Any:
@@ -230,14 +222,14 @@ def _read(value: bytes, kind: Any) -> Any:
         return UNSET
 
 
-def _business_error(response: Response, call_name: str) -> OverloadedError | BusinessError:
+def _business_error(response: Response) -> OverloadedError | BusinessError:
     code = response.ErrorCode
     reason = f"ErrorCode {code}"
     if response.Message:
         reason += f" «{scrub(response.Message)}»"
     if code in RAW_TEXT_CODES and reports_overload(response.Message):
-        return OverloadedError(call_name, reason, code=code)
-    return BusinessError(call_name, reason, code=code)
+        return OverloadedError(reason, code=code)
+    return BusinessError(reason, code=code)
 
 
 @cache

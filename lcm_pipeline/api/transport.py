@@ -106,12 +106,10 @@ class Transport:
         self._requests: dict[str, tuple[httpx.Headers, httpx.Request]] = {}
         logging.getLogger("httpx").setLevel(logging.WARNING)
 
-    async def post(
-        self, path: str, headers: httpx.Headers, body: bytes, call_name: str
-    ) -> HttpResponse:
-        """Post the body to a path below the base address; `call_name` is for error messages.
+    async def post(self, path: str, headers: httpx.Headers, body: bytes) -> HttpResponse:
+        """Post the body to a path below the base address; returns a response of any status.
 
-        Returns a response of any status. Raises TransportError or TooLargeError.
+        Raises TransportError or TooLargeError.
         """
         request = self._build_request(path, headers, body)
         sent_at = time.time()
@@ -133,11 +131,11 @@ class Transport:
         except SizeError:
             megabytes = self._largest / MEGABYTE
             reason = f"the response is larger than {megabytes:g} MB (LCM_MAX_ANSWER_MB)"
-            raise TooLargeError(call_name, reason) from None
+            raise TooLargeError(reason) from None
         except CompressionError as error:
-            raise TransportError(call_name, str(error)) from error
+            raise TransportError(str(error)) from error
         except (httpx.HTTPError, aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise self._transport_error(call_name, error) from error
+            raise self._transport_error(error) from error
         location = self._redirect_target(head) if 300 <= response.status_code < 400 else None
         return HttpResponse(
             response.status_code, head.content_type, head.retry_after, content, location
@@ -171,12 +169,12 @@ class Transport:
         netloc = shown if port is None else f"{shown}:{port}"
         return f"{scrub(parts.scheme)}://{netloc}{path}"[:_LONGEST_LOCATION]
 
-    def _transport_error(self, call_name: str, error: Exception) -> TransportError:
+    def _transport_error(self, error: Exception) -> TransportError:
         cause = error if isinstance(error, TimeoutError) else error.__cause__ or error
         if isinstance(cause, aiohttp.ClientConnectorCertificateError):
-            return _certificate_error(call_name, cause.certificate_error)
+            return _certificate_error(cause.certificate_error)
         never_sent = isinstance(cause, _NEVER_SENT)
-        return TransportError(call_name, self._describe_failure(cause), never_sent=never_sent)
+        return TransportError(self._describe_failure(cause), never_sent=never_sent)
 
     def _describe_failure(self, cause: BaseException) -> str:
         """Describe the failure without the library's own message, which may quote the request."""
@@ -365,8 +363,8 @@ def create_tls_context(ca_file: Path | None) -> ssl.SSLContext:
     return context
 
 
-def _certificate_error(call_name: str, error: Exception) -> CertificateError:
+def _certificate_error(error: Exception) -> CertificateError:
     why = scrub(str(getattr(error, "verify_message", ""))) or "no reason given"
     reason = f"the server's certificate is not trusted ({why})"
     advice = _CERTIFICATE_ADVICE.get(getattr(error, "verify_code", 0), CertificateError.advice)
-    return CertificateError(call_name, reason, advice)
+    return CertificateError(reason, advice)

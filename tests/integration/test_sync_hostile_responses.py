@@ -460,7 +460,7 @@ class SmallApi(LoyaltyApi):
         if getattr(request, "BegDate", None):
             begins, ends = map(datetime.fromisoformat, (request.BegDate, request.EndDate))
             if ends - begins > timedelta(hours=2):
-                raise TooLargeError(endpoint.name, "the response is too large")
+                raise TooLargeError("the response is too large")
         return await super().call(endpoint, request)
 
 

@@ -72,7 +72,7 @@ def test_a_failed_feed_raises_in_the_caller_that_waits_for_it(
 ) -> None:
     async def refuse_leads(name: str) -> None:
         if name == LEADS.endpoint.name:
-            raise ForbiddenError(name, "HTTP 403", status=403)
+            raise ForbiddenError("HTTP 403", status=403)
 
     settings = make_settings(programme(), warehouse)
     engine = SyncEngine(settings, warehouse, open_api=api_awaiting(refuse_leads))

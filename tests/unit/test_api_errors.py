@@ -64,6 +64,7 @@ def test_a_refused_identity_is_recognized_by_the_words_of_the_response(
     response: str, setting: str | None
 ) -> None:
     """Its advice names other settings, and an error of a run quotes it."""
-    call = BusinessError("LeadsPagingInfo of client 1", response, code=9)
-    refused = refused_identity(f"leads: {call}; correct LCM_TOKEN, or LCM_OPERATOR")
+    error = BusinessError(response, code=9)
+    error.call_name = "LeadsPagingInfo of client 1"
+    refused = refused_identity(f"leads: {error}; correct LCM_TOKEN, or LCM_OPERATOR")
     assert refused == (None if setting is None else (setting, response))

@@ -116,7 +116,7 @@ def test_a_new_connection_is_reported_in_the_task_that_opened_it() -> None:
             transport = open_transport(2, lambda: tasks.append(asyncio.current_task()))
             wire = Transport(url, 5.0, transport, MEGABYTE)
             for _ in range(3):
-                await wire.post("x", httpx.Headers(), b"{}", "x")
+                await wire.post("x", httpx.Headers(), b"{}")
             assert tasks == [asyncio.current_task()]
             await wire.aclose()
 

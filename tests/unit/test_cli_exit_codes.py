@@ -27,7 +27,7 @@ def test_a_user_error_has_its_exit_code_whatever_the_name_of_its_class() -> None
         pass
 
     assert exit_code_of(RenamedError("advice")) == 2
-    assert exit_code_of(UnavailableError("call", "reason", status=503)) == 1
+    assert exit_code_of(UnavailableError("reason", status=503)) == 1
     assert exit_code_of(psycopg.OperationalError("gone")) == 1
     assert exit_code_of(PermissionError("no")) == 1
 
