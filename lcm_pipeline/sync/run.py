@@ -50,6 +50,7 @@ from lcm_pipeline.warehouse.ingest.runs import (
 )
 from lcm_pipeline.warehouse.marts.refresh import refresh_completeness
 from lcm_pipeline.warehouse.outbox.push_lock import quiet_seconds, was_pushing
+from lcm_pipeline.warehouse.privacy.keys import load_forgotten, require_pseudonyms
 
 AddTasks = Callable[[Session, Run], None]
 
@@ -198,8 +199,8 @@ class SyncRun:
 
         def read_state(session: Session) -> tuple[int | None, Forgotten, date | None]:
             base = state.read_base(session, self.feed.name)
-            forgotten = state.load_forgotten(session, self.settings.pseudonym_keys)
-            state.require_pseudonyms(session, pseudonyms, is_run=True)
+            forgotten = load_forgotten(session, self.settings.pseudonym_keys)
+            require_pseudonyms(session, pseudonyms, is_run=True)
             return base, forgotten, state.read_kept_from(session)
 
         base, forgotten, kept_from = await self.ledger.in_session(read_state)
@@ -296,7 +297,7 @@ class SyncRun:
                 return True
             return False
 
-        known = await self.ledger.in_session(state.known_clients)
+        known = await self.ledger.in_session(tasks.known_clients)
         return await any_true(responds(feed_name, client_id) for feed_name, client_id in known)
 
     async def _publish(self, *, allow_partial: bool) -> None:

@@ -16,7 +16,8 @@ from lcm_pipeline.sync.report import SyncReport
 from lcm_pipeline.verify.reconcile import feeds_that_differ
 from lcm_pipeline.verify.verify import Verification, verify_these
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.ingest.state import missing_clients, newest_day
+from lcm_pipeline.warehouse.ingest.resets import missing_clients
+from lcm_pipeline.warehouse.ingest.state import newest_day
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 
 

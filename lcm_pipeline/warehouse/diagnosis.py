@@ -9,7 +9,7 @@ from lcm_pipeline.model.pseudonyms import PseudonymKeyError, Pseudonyms
 from lcm_pipeline.warehouse.access import rights
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.errors import WarehouseUnavailableError
-from lcm_pipeline.warehouse.ingest.state import require_pseudonyms
+from lcm_pipeline.warehouse.privacy.keys import require_pseudonyms
 from lcm_pipeline.warehouse.queries import query
 
 

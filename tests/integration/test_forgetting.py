@@ -25,7 +25,8 @@ from lcm_pipeline.verify.reconcile import totals_differing
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.ingest import tasks
-from lcm_pipeline.warehouse.ingest.state import known_clients, reset_days
+from lcm_pipeline.warehouse.ingest.resets import reset_days
+from lcm_pipeline.warehouse.ingest.tasks import known_clients
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.privacy.client_rows import OtherTablesError
 from lcm_pipeline.warehouse.privacy.expiration import expire

@@ -23,12 +23,12 @@ from lcm_pipeline.verify.verify import verify_clients
 from lcm_pipeline.warehouse import lock_waits
 from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.ingest.runs import begin_run
-from lcm_pipeline.warehouse.ingest.state import require_pseudonyms
 from lcm_pipeline.warehouse.ingest.tasks import make_staging, record_outcomes
 from lcm_pipeline.warehouse.partitions import ensure_partitions
 from lcm_pipeline.warehouse.privacy import pseudonymizing
 from lcm_pipeline.warehouse.privacy.expiration import expire
 from lcm_pipeline.warehouse.privacy.forgetting import forget
+from lcm_pipeline.warehouse.privacy.keys import require_pseudonyms
 from lcm_pipeline.warehouse.privacy.pseudonymizing import use_keys
 from lcm_pipeline.warehouse.privacy.rewriting import BusyError, one_rewrite_at_a_time, require_quiet
 from lcm_pipeline.warehouse.queries import query

@@ -23,7 +23,7 @@ from lcm_pipeline.sync.progress import LoggedProgress
 from lcm_pipeline.verify.reconcile import totals_differing
 from lcm_pipeline.verify.verify import verify_clients
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.ingest.state import reset_clients
+from lcm_pipeline.warehouse.ingest.resets import reset_clients
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.partitions import ensure_partitions
 from lcm_pipeline.warehouse.privacy import expiration

@@ -24,8 +24,8 @@ from lcm_pipeline.sync.run import AddTasks, SyncRun
 from lcm_pipeline.verify.repair import read_clients_again
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.ingest.publish import publish
+from lcm_pipeline.warehouse.ingest.resets import reset_quarantined
 from lcm_pipeline.warehouse.ingest.runs import finish_run
-from lcm_pipeline.warehouse.ingest.state import reset_quarantined
 from lcm_pipeline.warehouse.ingest.tasks import claim_tasks
 from tests.commands import run
 from tests.conftest import MakeSettings, Programme

@@ -4,7 +4,7 @@ import typer
 
 from lcm_pipeline.cli.warehouse import existing_warehouse
 from lcm_pipeline.settings import load_settings
-from lcm_pipeline.warehouse.ingest.state import reset_quarantined
+from lcm_pipeline.warehouse.ingest.resets import reset_quarantined
 
 
 def replay() -> None:

@@ -10,12 +10,8 @@ from lcm_pipeline.cli.warehouse import existing_warehouse
 from lcm_pipeline.feeds import FEEDS
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.settings import load_settings
-from lcm_pipeline.warehouse.ingest.state import (
-    abandon_commands,
-    missing_clients,
-    reset_clients,
-    reset_days,
-)
+from lcm_pipeline.warehouse.ingest.resets import missing_clients, reset_clients, reset_days
+from lcm_pipeline.warehouse.ingest.runs import abandon_commands
 
 
 def reset(

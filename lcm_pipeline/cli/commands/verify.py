@@ -18,7 +18,7 @@ from lcm_pipeline.verify.repair import refresh_after_repair, repair_clients
 from lcm_pipeline.verify.verify import Verification, verify_clients
 from lcm_pipeline.warehouse.clock import warn_of_other_clock
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.ingest.state import require_pseudonyms
+from lcm_pipeline.warehouse.privacy.keys import require_pseudonyms
 from lcm_pipeline.warehouse.programme import require_programme
 
 

@@ -6,7 +6,8 @@ tasks.py       the ledger: claims, outcomes and the staging of rows
 publish.py     checks the readings, and makes everything visible at once
 fuses.py       stops a publish that would delete or add too much
 merge.py       the statements of a publish for each table of `model.tables`
-state.py       what a run has to know before it reads; resets, which make the next one read again
+state.py       what a run has to know before it reads
+resets.py      makes the next sync read clients and days in full
 retirement.py  retires clients by hand
 cost.py        what earlier readings cost, for `lcm plan`
 live_rows.py   live rows of core, for `lcm verify`

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.ingest.state import abandon_commands
+from lcm_pipeline.warehouse.ingest.runs import abandon_commands
 from lcm_pipeline.warehouse.queries import query
 
 

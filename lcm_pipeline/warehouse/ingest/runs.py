@@ -24,7 +24,7 @@ from lcm_pipeline.model.windows import Window
 from lcm_pipeline.waiting import wait_until
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Warehouse, is_transient
-from lcm_pipeline.warehouse.ingest.state import require_pseudonyms
+from lcm_pipeline.warehouse.privacy.keys import require_pseudonyms
 from lcm_pipeline.warehouse.queries import fetch_value, query
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
@@ -90,6 +90,11 @@ def begin_command(session: psycopg.Connection, feeds: Sequence[str], window: Win
         # Retry if another process has finished the command between the two statements.
         if (command_id := fetch_value(session, "find_command", values)) is not None:
             return int(command_id)
+
+
+def abandon_commands(session: psycopg.Connection) -> None:
+    """Abandon unfinished commands: resumed, they would not read again what they have published."""
+    session.execute(query("abandon_commands"))
 
 
 def find_published_run(

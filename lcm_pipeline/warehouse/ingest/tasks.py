@@ -18,9 +18,9 @@ from psycopg.sql import SQL, Identifier
 from lcm_pipeline.model.readings import MAX_UNKNOWN_FIELDS, Outcome, Task
 from lcm_pipeline.model.tables import CoreTable
 from lcm_pipeline.model.texts import shorten
+from lcm_pipeline.warehouse.ingest.resets import reset_clients
 from lcm_pipeline.warehouse.ingest.runs import Run
 from lcm_pipeline.warehouse.ingest.schedule import Schedule, schedule_clients
-from lcm_pipeline.warehouse.ingest.state import reset_clients
 from lcm_pipeline.warehouse.queries import column_list, fetch_value, query
 from lcm_pipeline.warehouse.redaction import rule_of
 from lcm_pipeline.warehouse.sessions import analyze
@@ -173,6 +173,12 @@ def other_tasks(session: psycopg.Connection, run: Run) -> list[Task]:
     values = {"run_id": run.run_id, "feed": run.feed}
     with session.cursor(row_factory=class_row(Task)) as cursor:
         return cursor.execute(query("other_tasks"), values).fetchall()
+
+
+def known_clients(session: psycopg.Connection) -> list[tuple[str, int]]:
+    """A few clients, each with a feed to request for it; clients that were read come first."""
+    rows = session.execute(query("known_clients"))
+    return [(row[0], row[1]) for row in rows.fetchall()]
 
 
 def has_read(session: psycopg.Connection, run: Run) -> bool:

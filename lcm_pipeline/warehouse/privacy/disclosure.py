@@ -18,7 +18,6 @@ from lcm_pipeline.model.errors import UsageError, UserError
 from lcm_pipeline.model.texts import database_message
 from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.errors import WarehouseUnavailableError
-from lcm_pipeline.warehouse.ingest.state import load_forgotten
 from lcm_pipeline.warehouse.migrations import require_current_schema
 from lcm_pipeline.warehouse.privacy.client_rows import (
     ClientColumn,
@@ -26,6 +25,7 @@ from lcm_pipeline.warehouse.privacy.client_rows import (
     is_known,
     other_tables,
 )
+from lcm_pipeline.warehouse.privacy.keys import load_forgotten
 from lcm_pipeline.warehouse.queries import composed, fetch_value, query
 
 # Where a column for a client is missing, or does not show all rows of the person.

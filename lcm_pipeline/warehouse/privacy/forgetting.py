@@ -22,7 +22,6 @@ from lcm_pipeline.model.forgotten import Forgotten, client_hash, key_digest
 from lcm_pipeline.model.pseudonyms import Pseudonyms
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Session, Warehouse
-from lcm_pipeline.warehouse.ingest.state import load_forgotten, require_pseudonyms
 from lcm_pipeline.warehouse.marts.refresh import (
     MartRefusedError,
     forget_refreshes,
@@ -35,6 +34,7 @@ from lcm_pipeline.warehouse.privacy.client_rows import (
     is_known,
     other_tables,
 )
+from lcm_pipeline.warehouse.privacy.keys import load_forgotten, require_pseudonyms
 from lcm_pipeline.warehouse.privacy.rewriting import one_rewrite_at_a_time, require_quiet
 from lcm_pipeline.warehouse.queries import composed, fetch_value, query
 

@@ -21,7 +21,7 @@ from lcm_pipeline.settings import Settings
 from lcm_pipeline.transform.pseudonyms import mask_extra, mask_numbers
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Session, Warehouse
-from lcm_pipeline.warehouse.ingest.state import load_forgotten, why_keys_differ
+from lcm_pipeline.warehouse.privacy.keys import load_forgotten, why_keys_differ
 from lcm_pipeline.warehouse.privacy.rewriting import one_rewrite_at_a_time, require_quiet
 from lcm_pipeline.warehouse.queries import composed, fetch_value, query
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
