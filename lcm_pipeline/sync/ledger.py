@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from lcm_pipeline.feeds import Feed
 from lcm_pipeline.model.readings import Outcome, Task
@@ -15,6 +15,7 @@ from lcm_pipeline.warehouse.ingest.runs import Run
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
 ResultT = TypeVar("ResultT")
+ParamsT = ParamSpec("ParamsT")
 
 
 @dataclass
@@ -36,6 +37,15 @@ class RunLedger:
         return await run_in_thread(
             partial(self.reconnecting.run, work), cancel_session=self.reconnecting
         )
+
+    async def call(
+        self,
+        function: Callable[Concatenate[Session, Run, ParamsT], ResultT],
+        *args: ParamsT.args,
+        **named: ParamsT.kwargs,
+    ) -> ResultT:
+        """Call a function with the session and the run, and these arguments, as `in_session`."""
+        return await self.in_session(lambda session: function(session, self.run, *args, **named))
 
     def chunks(self, most: int) -> Iterator[Sequence[Task]]:
         """Claim the tasks that no other reader has: in order, then those released since."""

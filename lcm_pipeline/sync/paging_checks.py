@@ -57,7 +57,7 @@ class PagingChecks:
                     continue
                 await run_in_thread(partial(self.ledger.record, [outcome]))
                 break
-        await self.ledger.in_session(lambda session: tasks.drop_claims(session, self.ledger.run))
+        await self.ledger.call(tasks.drop_claims)
 
     async def verify_largest_page(self) -> bool:
         """Verify the end of the largest single page; returns whether tasks were reopened.
@@ -67,10 +67,10 @@ class PagingChecks:
         client that can no longer be read is left pending, and the next largest page is used.
         Reopened tasks are to be read from a source that distrusts all single pages.
         """
-        run, habits = self.ledger.run, self.habits
+        habits = self.habits
         cause = ""
         for _ in range(_MAX_CHECKS):
-            found = await self.ledger.in_session(lambda s: tasks.largest_single_page(s, run))
+            found = await self.ledger.call(tasks.largest_single_page)
             if found is None or found[1] <= habits.trusted_page:
                 return False
             client_id, size = found
@@ -82,14 +82,13 @@ class PagingChecks:
             except Exception as error:  # noqa: BLE001 - it costs this client alone
                 cause = str(error) if isinstance(error, LoyaltyApiError) else type(error).__name__
                 pending = f"the end of its page could not be verified: {cause}"
-                fail = partial(tasks.fail_client, run=run, client_id=client_id, error=pending)
-                await self.ledger.in_session(fail)
+                await self.ledger.call(tasks.fail_client, client_id, pending)
                 continue
             if is_whole:
                 return False
             # Pages at least as large may be capped too. With another base, every page is in doubt.
             floor = size if habits.base == base else 0
-            await self.ledger.in_session(partial(tasks.reopen_pages, run=run, from_page=floor))
+            await self.ledger.call(tasks.reopen_pages, floor)
             return True
         raise SyncError(
             f"the ends of the largest pages could not be verified: {cause}. What was read is"

@@ -100,14 +100,12 @@ class SyncRun:
         Returns False if another process has ended the run meanwhile.
         """
         fresh_from = self.run.window.fresh_from(datetime.now(UTC), self.settings.zone)
-        is_under_way = await self.ledger.in_session(
-            lambda session: tasks.add_unless_ended(
-                session, self.run, self.feed.tables, add_tasks, fresh_from, self.command_id
-            )
+        is_under_way = await self.ledger.call(
+            tasks.add_unless_ended, self.feed.tables, add_tasks, fresh_from, self.command_id
         )
         if not is_under_way:
             return False
-        counts = await self.ledger.in_session(lambda session: tasks.count_tasks(session, self.run))
+        counts = await self.ledger.call(tasks.count_tasks)
         self.ledger.progress.start(self.feed.name, counts.tasks, counts.tasks - counts.pending)
         await self._wait_for_running_push()
         async with self._open_source() as source:
@@ -122,8 +120,8 @@ class SyncRun:
             await self._fan_out(source)
             began = time.monotonic()
             has_logged_wait = False
-            while await self.ledger.in_session(lambda s: tasks.count_pending(s, self.run)):
-                other = await self.ledger.in_session(lambda s: tasks.pending_elsewhere(s, self.run))
+            while await self.ledger.call(tasks.count_pending):
+                other = await self.ledger.call(tasks.pending_elsewhere)
                 if other is None:
                     # The claims were lost with a session, or their readers have just ended.
                     await self._fan_out(source)
@@ -172,7 +170,7 @@ class SyncRun:
     async def report(self) -> SyncReport:
         """What the run did; its seconds count from when this process began to read it."""
         seconds = time.monotonic() - self._began
-        counts = await self.ledger.in_session(lambda session: read_counts(session, self.run))
+        counts = await self.ledger.call(read_counts)
         return report_of(self.run, counts, seconds)
 
     def leave(self) -> None:
@@ -223,9 +221,7 @@ class SyncRun:
             finally:
                 counts = api.counts
                 self.requests += counts.requests
-                await self.ledger.in_session(
-                    lambda s: count_requests(s, self.run, counts.requests, counts.retries)
-                )
+                await self.ledger.call(count_requests, counts.requests, counts.retries)
             if self._habits.is_base_proven and self._habits.base != base:
                 await self.ledger.in_session(
                     lambda s: state.store_base(s, self.feed.name, self._habits.base)
@@ -243,17 +239,15 @@ class SyncRun:
     async def _fan_out(self, source: Source) -> None:
         # Nothing is in flight here. A claim that this process still holds was made by a statement
         # whose result was lost with its session.
-        await self.ledger.in_session(lambda session: tasks.drop_claims(session, self.run))
+        await self.ledger.call(tasks.drop_claims)
         concurrency = self.settings.concurrency
         if self.feed.is_by_day:
             concurrency = min(concurrency, _DAYS_AT_ONCE)
         monitor = ServiceMonitor(
             partial(self._read_task, source),
             concurrency,
-            has_succeeded=await self.ledger.in_session(lambda s: tasks.has_read(s, self.run)),
-            find_others=lambda: self.ledger.in_session(
-                lambda session: tasks.other_tasks(session, self.run)
-            ),
+            has_succeeded=await self.ledger.call(tasks.has_read),
+            find_others=lambda: self.ledger.call(tasks.other_tasks),
             responds_elsewhere=(
                 partial(self._responds_for_clients, source) if self.feed.is_by_day else None
             ),
@@ -302,22 +296,17 @@ class SyncRun:
 
     async def _publish(self, *, allow_partial: bool) -> None:
         batch_rows = self.settings.publish_batch_rows
-        if await self.ledger.in_session(
-            lambda session: begin_batches(session, self.run, batch_rows)
-        ):
+        if await self.ledger.call(begin_batches, batch_rows):
             # Before the first batch, so that BI users see that its rows are not all.
             await run_in_thread(partial(refresh_completeness, self.context.warehouse))
         try:
-            await self.ledger.in_session(
-                lambda session: publish(
-                    session,
-                    self.run,
-                    self.feed.tables,
-                    delete_fuse=self.settings.delete_fuse,
-                    growth_fuse=self.settings.growth_fuse,
-                    allow_partial=allow_partial,
-                    batch_rows=batch_rows,
-                )
+            await self.ledger.call(
+                publish,
+                self.feed.tables,
+                delete_fuse=self.settings.delete_fuse,
+                growth_fuse=self.settings.growth_fuse,
+                allow_partial=allow_partial,
+                batch_rows=batch_rows,
             )
         except PublishRefusedError as refused:
             reconnecting = self.ledger.reconnecting
