@@ -23,7 +23,7 @@ from lcm_pipeline.model.profiles import AttemptResult, KnownProfile, Objection, 
 from lcm_pipeline.push.attempt import describe_unexpected, log_unexpected, send_update
 from lcm_pipeline.push.canary import Canary
 from lcm_pipeline.settings import Settings
-from lcm_pipeline.sync.fan_out import cancel_all
+from lcm_pipeline.sync.gathering import cancel_all
 from lcm_pipeline.sync.progress import Progress
 from lcm_pipeline.sync.threads import run_in_thread
 from lcm_pipeline.transform.profiles import Verdict, judge

@@ -13,6 +13,7 @@ paging_checks.py    how the endpoint of a run pages, and whether its largest pag
 fan_out.py          many tasks read concurrently, each saved before its slot is released
 service_monitor.py  distinguishes an outage from a group of tasks that the service rejects
 client.py           one client of a feed: from a task to an outcome for staging
+goods.py            the goods of a client's offers
 registrations.py    one registration day, polled in one period or in smaller ones
 source.py           what a reading depends on: the API, how it pages, the window
 report.py           what a sync of a feed did
@@ -22,6 +23,7 @@ shared_slots.py     LCM_MAX_IN_FLIGHT over all processes
 plan.py             estimates the cost of a window
 scale.py            estimates the cost of a programme of any size
 progress.py         how a sync or a push reports its progress
+gathering.py        awaits several calls concurrently
 threads.py          blocking work in a thread that never outlives its caller
 errors.py           the errors that end a sync early
 """

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from lcm_pipeline.model.readings import Outcome, Task
 from lcm_pipeline.sync.errors import RESUME, Advice, SyncError
+from lcm_pipeline.sync.gathering import cancel_all
 from lcm_pipeline.sync.threads import run_in_thread
 
 Read = Callable[[Task], Awaitable[Outcome]]
@@ -136,10 +137,3 @@ def _release(batch: Sequence[_FinishedTask]) -> None:
     for item in batch:
         if not item.is_saved.done():
             item.is_saved.set_result(None)
-
-
-async def cancel_all(tasks: Sequence[asyncio.Future[Any]]) -> None:
-    """Cancel some tasks, and return when they have ended."""
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

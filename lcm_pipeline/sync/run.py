@@ -27,11 +27,12 @@ from lcm_pipeline.sync.client import read_client_task
 from lcm_pipeline.sync.context import RunContext
 from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.sync.fan_out import FanOut
+from lcm_pipeline.sync.gathering import any_true
 from lcm_pipeline.sync.ledger import RunLedger
 from lcm_pipeline.sync.paging_checks import PagingChecks
 from lcm_pipeline.sync.registrations import read_registration_day
 from lcm_pipeline.sync.report import ReaderReport, SyncReport
-from lcm_pipeline.sync.service_monitor import ServiceMonitor, any_true
+from lcm_pipeline.sync.service_monitor import ServiceMonitor
 from lcm_pipeline.sync.source import Source
 from lcm_pipeline.sync.threads import run_in_thread
 from lcm_pipeline.warehouse.connection import Session

@@ -7,7 +7,7 @@ failures stops the feed, other tasks are requested.
 import asyncio
 import logging
 import traceback
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -22,7 +22,8 @@ from lcm_pipeline.model.errors import WorkStoppedError
 from lcm_pipeline.model.readings import Outcome, Task, TaskStatus
 from lcm_pipeline.reading.errors import UnprovenReadingError
 from lcm_pipeline.sync.errors import RESUME, Advice, ServiceUnavailableError, SyncError
-from lcm_pipeline.sync.fan_out import OUTAGE_FAILURES, Read, cancel_all
+from lcm_pipeline.sync.fan_out import OUTAGE_FAILURES, Read
+from lcm_pipeline.sync.gathering import any_true
 
 FindOthers = Callable[[], Awaitable[Sequence[Task]]]
 
@@ -170,15 +171,3 @@ def _unsuccessful(
     task: Task, status: TaskStatus, reason: str, *, is_refused: bool = False
 ) -> Outcome:
     return Outcome(task, status, datetime.now(UTC), error=reason, is_refused=is_refused)
-
-
-async def any_true(calls: Iterable[Awaitable[bool]]) -> bool:
-    """Await some calls concurrently until one returns True, then cancel the others."""
-    tasks = [asyncio.ensure_future(call) for call in calls]
-    try:
-        for task in asyncio.as_completed(tasks):
-            if await task:
-                return True
-    finally:
-        await cancel_all(tasks)
-    return False
