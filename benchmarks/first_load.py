@@ -27,9 +27,9 @@ from lcm_pipeline.model.tables import operations
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.embedded.server import embedded_postgres
-from lcm_pipeline.warehouse.ingest import tasks
 from lcm_pipeline.warehouse.ingest.publish import begin_batches, publish
 from lcm_pipeline.warehouse.ingest.runs import Run, begin_run, finish_run
+from lcm_pipeline.warehouse.ingest.staging import make_staging
 from lcm_pipeline.warehouse.migrations import migrate
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
@@ -140,7 +140,7 @@ def sampling(folder: Path) -> Iterator[Peaks]:
 
 def stage(session: psycopg.Connection, run: Run, clients: int, rows_each: int) -> None:
     """Add clients to the ledger as read, with `rows_each` staged rows each."""
-    tasks.make_staging(session, run, (operations,))
+    make_staging(session, run, (operations,))
     values = {
         "run": run.run_id,
         "clients": clients,

@@ -36,6 +36,7 @@ from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 from lcm_pipeline.warehouse.ingest import tasks
 from lcm_pipeline.warehouse.ingest.publish import publish
 from lcm_pipeline.warehouse.ingest.runs import Run, begin_run, finish_run, read_counts
+from lcm_pipeline.warehouse.ingest.staging import make_staging
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
 _ROWS_EACH = 50
@@ -89,7 +90,7 @@ def load_ours(warehouse: Warehouse, batch: Batch, *, is_known: bool = False) -> 
     window = Window(LAST_DAY + timedelta(days=batch.number), LAST_DAY + timedelta(batch.number))
     with ReconnectingSession(warehouse, "lcm benchmark") as reconnecting:
         run = begin_run(reconnecting, "operations", window, Pseudonyms())
-        reconnecting.run(lambda session: tasks.make_staging(session, run, (operations,)))
+        reconnecting.run(lambda session: make_staging(session, run, (operations,)))
         claimed = reconnecting.run(lambda session: _claim(session, run, batch.clients))
         began = time.monotonic()
         for outcomes in _outcomes(batch, claimed, added=0 if is_known else batch.rows_each):

@@ -11,7 +11,7 @@ from lcm_pipeline.model.pseudonyms import Pseudonyms
 from lcm_pipeline.model.tables import CORE_TABLES
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.ingest.runs import begin_run
-from lcm_pipeline.warehouse.ingest.tasks import make_staging
+from lcm_pipeline.warehouse.ingest.staging import make_staging
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 from tests.architecture.repository import ROOT
 from tests.syncing import MARCH

@@ -23,7 +23,8 @@ from lcm_pipeline.verify.verify import verify_clients
 from lcm_pipeline.warehouse import lock_waits
 from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.ingest.runs import begin_run
-from lcm_pipeline.warehouse.ingest.tasks import make_staging, record_outcomes
+from lcm_pipeline.warehouse.ingest.staging import make_staging
+from lcm_pipeline.warehouse.ingest.tasks import record_outcomes
 from lcm_pipeline.warehouse.partitions import ensure_partitions
 from lcm_pipeline.warehouse.privacy import pseudonymizing
 from lcm_pipeline.warehouse.privacy.expiration import expire

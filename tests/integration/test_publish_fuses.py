@@ -22,6 +22,7 @@ from lcm_pipeline.warehouse.ingest import tasks
 from lcm_pipeline.warehouse.ingest.fuses import PublishRefusedError
 from lcm_pipeline.warehouse.ingest.publish import publish
 from lcm_pipeline.warehouse.ingest.runs import begin_run
+from lcm_pipeline.warehouse.ingest.staging import make_staging
 from lcm_pipeline.warehouse.partitions import MonthsRefusedError, ensure_partitions
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 from tests.conftest import MakeSettings, Programme
@@ -270,7 +271,7 @@ def test_staged_rows_of_absurd_months_stop_the_publish_and_are_named(
     """An older version may have staged them before an update, and its run was taken over."""
     with ReconnectingSession(warehouse, "test") as reconnecting:
         run = begin_run(reconnecting, "leads", Window(OPENING, OPENING), Pseudonyms())
-        reconnecting.run(lambda session: tasks.make_staging(session, run, (leads,)))
+        reconnecting.run(lambda session: make_staging(session, run, (leads,)))
         claimed = reconnecting.run(lambda session: claim_clients(session, run, [7]))
         outcome = _staged(claimed[7], date(1753, 1, 1), date(2999, 1, 1))
         reconnecting.run(lambda session: tasks.record_outcomes(session, run, (leads,), [outcome]))

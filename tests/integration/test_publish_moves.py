@@ -21,6 +21,7 @@ from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.ingest import tasks
 from lcm_pipeline.warehouse.ingest.publish import publish
 from lcm_pipeline.warehouse.ingest.runs import begin_run, finish_run
+from lcm_pipeline.warehouse.ingest.staging import make_staging
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 from tests.ledger import claim_clients
 
@@ -120,7 +121,7 @@ def _publish(
     window = Window(day, day)
     with ReconnectingSession(warehouse, "test") as reconnecting:
         run = begin_run(reconnecting, "leads", window, Pseudonyms())
-        reconnecting.run(lambda session: tasks.make_staging(session, run, (leads,)))
+        reconnecting.run(lambda session: make_staging(session, run, (leads,)))
         claimed = reconnecting.run(lambda session: claim_clients(session, run, CLIENTS))
         outcomes = [
             _outcome(claimed[number], client, reading) for number, client in clients.items()

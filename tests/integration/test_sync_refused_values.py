@@ -20,8 +20,8 @@ from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.sync.source import Source
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.ingest import tasks
 from lcm_pipeline.warehouse.ingest.runs import begin_run
+from lcm_pipeline.warehouse.ingest.staging import make_staging
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 from tests.scripted_api import ScriptedApi, person, serving
 
@@ -125,13 +125,13 @@ def test_a_warehouse_that_refuses_every_value_stops_the_feed(
 def test_staging_of_an_older_version_is_recreated(warehouse: Warehouse) -> None:
     with ReconnectingSession(warehouse, "lcm test") as reconnecting:
         run = begin_run(reconnecting, FAVOURITES.name, DAYS, Pseudonyms())
-        reconnecting.run(lambda session: tasks.make_staging(session, run, FAVOURITES.tables))
+        reconnecting.run(lambda session: make_staging(session, run, FAVOURITES.tables))
         table = f"staging.favourite_stats_r{run.run_id}"
         reconnecting.run(lambda s: s.execute(f"alter table {table} drop column present".encode()))
         reconnecting.run(lambda s: s.execute(f"insert into {table} default values".encode()))
         other = f"staging.favourite_offers_r{run.run_id}"
         reconnecting.run(lambda s: s.execute(f"insert into {other} default values".encode()))
-        reconnecting.run(lambda session: tasks.make_staging(session, run, FAVOURITES.tables))
+        reconnecting.run(lambda session: make_staging(session, run, FAVOURITES.tables))
         assert reconnecting.run(
             lambda s: s.execute(f"select count(present), count(*) from {table}".encode()).fetchone()
         ) == (0, 0)

@@ -2,7 +2,8 @@
 
 runs.py        commands and runs: begin, join, leave, end
 schedule.py    which clients are due
-tasks.py       the ledger: claims, outcomes and the staging of rows
+tasks.py       the ledger: tasks, claims and outcomes
+staging.py     the rows that were read, until they are published
 publish.py     checks the readings, and makes everything visible at once
 fuses.py       stops a publish that would delete or add too much
 merge.py       the statements of a publish for each table of `model.tables`

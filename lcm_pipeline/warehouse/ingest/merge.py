@@ -13,7 +13,7 @@ from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 
 from lcm_pipeline.model.tables import WHOLE_CLIENTS, CoreTable, NameDimension
 from lcm_pipeline.warehouse.ingest.runs import Run
-from lcm_pipeline.warehouse.ingest.tasks import staging_of
+from lcm_pipeline.warehouse.ingest.staging import staging_of
 from lcm_pipeline.warehouse.queries import column_list, composed
 
 

@@ -32,8 +32,8 @@ from lcm_pipeline.warehouse.ingest import fuses, merge
 from lcm_pipeline.warehouse.ingest.fuses import PublishRefusedError
 from lcm_pipeline.warehouse.ingest.merge import TaskRange
 from lcm_pipeline.warehouse.ingest.runs import Run
+from lcm_pipeline.warehouse.ingest.staging import analyze_staged, index_staged, staging_of
 from lcm_pipeline.warehouse.ingest.state import read_kept_from
-from lcm_pipeline.warehouse.ingest.tasks import analyze_staged, index_staged, staging_of
 from lcm_pipeline.warehouse.partitions import MonthsRefusedError, ensure_partitions, months_ahead
 from lcm_pipeline.warehouse.queries import composed, fetch_value, query
 from lcm_pipeline.warehouse.redaction import redact_rows

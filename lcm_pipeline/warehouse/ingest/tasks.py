@@ -1,8 +1,7 @@
 """The ledger: the tasks of a run, which session reads them, and the outcome of each.
 
 Rows are staged in the same transaction as their ledger row, so a killed run continues where it
-stopped. Staging tables are unlogged, so they are empty after a crash of the server; the publish
-counts their rows and has missing ones read again.
+stopped.
 """
 
 import logging
@@ -13,7 +12,7 @@ from typing import NamedTuple
 
 import psycopg
 from psycopg.rows import class_row
-from psycopg.sql import SQL, Identifier
+from psycopg.sql import SQL
 
 from lcm_pipeline.model.readings import MAX_UNKNOWN_FIELDS, Outcome, Task
 from lcm_pipeline.model.tables import CoreTable
@@ -21,7 +20,8 @@ from lcm_pipeline.model.texts import shorten
 from lcm_pipeline.warehouse.ingest.resets import reset_clients
 from lcm_pipeline.warehouse.ingest.runs import Run
 from lcm_pipeline.warehouse.ingest.schedule import Schedule, schedule_clients
-from lcm_pipeline.warehouse.queries import column_list, fetch_value, query
+from lcm_pipeline.warehouse.ingest.staging import copy_records, make_staging, staging_of
+from lcm_pipeline.warehouse.queries import fetch_value, query
 from lcm_pipeline.warehouse.redaction import rule_of
 from lcm_pipeline.warehouse.sessions import analyze
 
@@ -200,49 +200,6 @@ def fail_client(session: psycopg.Connection, run: Run, client_id: int, error: st
         session.execute(query("withdraw_quarantine"), {"run_id": run.run_id, "tasks": failed})
 
 
-def make_staging(session: psycopg.Connection, run: Run, tables: Sequence[CoreTable]) -> None:
-    """Create the missing staging tables of the run.
-
-    A table that an older version of lcm left with other columns is dropped and created again: the
-    publish notices that its rows are gone, and has them read again.
-    """
-    with session.transaction():
-        # Two processes that join at the same time would otherwise both create the table.
-        session.execute(query("lock_run"), {"run_id": run.run_id})
-        for table in tables:
-            wanted = ["task_id", *table.landing_columns]
-            name = _staging_name(run, table)
-            found = session.execute(query("staging_columns"), {"name": name}).fetchone()
-            if found and found[0] == wanted:
-                continue
-            values = {
-                "run_id": run.run_id,
-                "table_name": table.name,
-                "column_names": list(table.landing_columns),
-                "column_types": list(table.landing_types),
-            }
-            session.execute(query("make_staging"), values)
-
-
-def index_staged(session: psycopg.Connection, run: Run, table: CoreTable) -> None:
-    """Index the run's staged rows by task."""
-    session.execute(query("index_staging"), {"run_id": run.run_id, "table_name": table.name})
-
-
-def analyze_staged(session: psycopg.Connection, run: Run, table: CoreTable) -> None:
-    """Analyze the run's staged rows; only the columns of joins, which is cheaper."""
-    analyze(session, f"staging.{_staging_name(run, table)}", ["task_id", *table.key])
-
-
-def staging_of(run: Run, table: CoreTable) -> Identifier:
-    """The run's staging table for a core table."""
-    return Identifier("staging", _staging_name(run, table))
-
-
-def _staging_name(run: Run, table: CoreTable) -> str:
-    return f"{table.name}_r{run.run_id}"
-
-
 def record_outcomes(
     session: psycopg.Connection, run: Run, tables: Sequence[CoreTable], outcomes: Sequence[Outcome]
 ) -> list[Outcome]:
@@ -284,7 +241,7 @@ def _record(
                 delete = SQL("delete from {} where task_id = any(%(tasks)s)")
                 session.execute(delete.format(staging_of(run, table)), {"tasks": staged})
         for table in tables:
-            _copy(session, run, table, ours)
+            copy_records(session, run, table, ours)
         _quarantine(session, run, ours)
 
 
@@ -320,23 +277,6 @@ def _close(session: psycopg.Connection, run: Run, outcomes: Sequence[Outcome]) -
     }
     rows = session.execute(query("close_tasks"), {"run_id": run.run_id, **columns})
     return dict(rows.fetchall())
-
-
-def _copy(
-    session: psycopg.Connection, run: Run, table: CoreTable, outcomes: Sequence[Outcome]
-) -> None:
-    if not any(table.name in outcome.landing.records for outcome in outcomes):
-        return
-    columns = column_list(("task_id", *table.landing_columns))
-    statement = SQL("/* tag: rows-staged */ copy {} ({}) from stdin (format binary)").format(
-        staging_of(run, table), columns
-    )
-    with session.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.set_types(["int8", *table.landing_types])
-        for outcome in outcomes:
-            prefix = (outcome.task.task_id,)
-            for record in outcome.landing.records.get(table.name, ()):
-                copy.write_row(prefix + record)
 
 
 def _quarantine(session: psycopg.Connection, run: Run, outcomes: Sequence[Outcome]) -> None:
