@@ -4,14 +4,11 @@ Goods are requested offer by offer. `goods_read` is false for an offer whose goo
 otherwise the publish would treat its goods as deleted.
 """
 
-from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from functools import partial
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 from lcm_pipeline.model import tables
-from lcm_pipeline.model.pages import SourceRow
 from lcm_pipeline.model.payloads import FavouriteGood, FavouriteOffer
 from lcm_pipeline.model.readings import ClientRows, Landing
 from lcm_pipeline.transform.favourite_headers import land_favourite_header
@@ -50,11 +47,10 @@ class FavouriteGoodRecord(NamedTuple):
 
 def land_favourites(client: ClientRows) -> Landing:
     """Land one client's offers, their goods and, if there is one to stage, the header."""
-    client_id, goods = client.client_id, client.details
+    client_id = client.client_id
     draft = LandingDraft(client_id)
-    to_offer = partial(_to_offer, client_id, client.zone, client.latest, goods)
-    draft.land(tables.favourite_offers, client.rows, FavouriteOffer, to_offer)
-    for favourite_id, good_rows in goods.items():
+    draft.land(tables.favourite_offers, client.rows, FavouriteOffer, partial(_to_offer, client))
+    for favourite_id, good_rows in client.details.items():
         draft.land(
             tables.favourite_goods,
             good_rows,
@@ -69,19 +65,14 @@ def land_favourites(client: ClientRows) -> Landing:
     return draft.finish()
 
 
-def _to_offer(
-    client_id: int,
-    zone: ZoneInfo,
-    latest: date,
-    goods: Mapping[int, Sequence[SourceRow]],
-    offer: FavouriteOffer,
-    extra: str | None,
-) -> FavouriteOfferRecord:
+def _to_offer(client: ClientRows, offer: FavouriteOffer, extra: str | None) -> FavouriteOfferRecord:
     favourite_id = require(offer.Id, "Id")
-    offered_at, offer_date = parse_dated_moment(offer.ProcTime, "ProcTime", zone, latest)
+    offered_at, offer_date = parse_dated_moment(
+        offer.ProcTime, "ProcTime", client.zone, client.latest
+    )
     return FavouriteOfferRecord(
         offer_date=offer_date,
-        client_id=client_id,
+        client_id=client.client_id,
         favourite_id=favourite_id,
         offered_at=offered_at,
         confirm_until=parse_moment(offer.ConfirmDateEnd, "ConfirmDateEnd"),
@@ -89,7 +80,7 @@ def _to_offer(
         confirmed_at=parse_moment(offer.ProcTimeConfirm, "ProcTimeConfirm"),
         active_until=parse_moment(offer.ActionDateEnd, "ActionDateEnd"),
         is_inactive=offer.NoActive,
-        goods_read=favourite_id in goods,
+        goods_read=favourite_id in client.details,
         extra=extra,
     )
 

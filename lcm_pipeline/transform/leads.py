@@ -6,7 +6,6 @@ The lead's id is the field `Leads`; the field `Id` is not unique.
 from datetime import date, datetime
 from functools import partial
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 from lcm_pipeline.model import tables
 from lcm_pipeline.model.payloads import Lead
@@ -36,19 +35,18 @@ class LeadRecord(NamedTuple):
 def land_leads(client: ClientRows) -> Landing:
     """Land one client's leads."""
     draft = LandingDraft(client.client_id)
-    to_record = partial(_to_record, client.client_id, client.zone, client.latest)
-    draft.land(tables.leads, client.rows, Lead, to_record)
+    draft.land(tables.leads, client.rows, Lead, partial(_to_record, client))
     return draft.finish()
 
 
-def _to_record(
-    client_id: int, zone: ZoneInfo, latest: date, lead: Lead, extra: str | None
-) -> LeadRecord:
+def _to_record(client: ClientRows, lead: Lead, extra: str | None) -> LeadRecord:
     lead_id = require(lead.Leads, "Leads")
-    created_at, lead_date = parse_dated_moment(lead.ProcTime, "ProcTime", zone, latest)
+    created_at, lead_date = parse_dated_moment(
+        lead.ProcTime, "ProcTime", client.zone, client.latest
+    )
     return LeadRecord(
         lead_date=lead_date,
-        client_id=client_id,
+        client_id=client.client_id,
         lead_id=lead_id,
         lead_row_id=lead.Id,
         created_at=created_at,

@@ -7,7 +7,6 @@ from datetime import date, datetime
 from decimal import Decimal
 from functools import partial
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 from lcm_pipeline.model import tables
 from lcm_pipeline.model.payloads import Operation
@@ -61,22 +60,21 @@ class OperationRecord(NamedTuple):
 def land_operations(client: ClientRows) -> Landing:
     """Land one client's operations and, when there is a header to stage, the phone in it."""
     draft = LandingDraft(client.client_id)
-    to_record = partial(_to_record, client.client_id, client.zone, client.latest)
-    draft.land(tables.operations, client.rows, Operation, to_record)
+    draft.land(tables.operations, client.rows, Operation, partial(_to_record, client))
     if client.header is not None:
         _land_phone(draft, client.client_id, client.header)
     return draft.finish()
 
 
-def _to_record(
-    client_id: int, zone: ZoneInfo, latest: date, operation: Operation, extra: str | None
-) -> OperationRecord:
+def _to_record(client: ClientRows, operation: Operation, extra: str | None) -> OperationRecord:
     component_type = require(operation.ComponentType, "ComponentType")
     operation_id = require(operation.Id, "Id")
-    processed_at, operation_date = parse_dated_moment(operation.Proctime, "Proctime", zone, latest)
+    processed_at, operation_date = parse_dated_moment(
+        operation.Proctime, "Proctime", client.zone, client.latest
+    )
     return OperationRecord(
         operation_date=operation_date,
-        client_id=client_id,
+        client_id=client.client_id,
         component_type=component_type,
         operation_id=operation_id,
         processed_at=processed_at,

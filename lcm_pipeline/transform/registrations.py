@@ -17,7 +17,6 @@ from lcm_pipeline.model.readings import Landing
 from lcm_pipeline.transform.landing import LandingDraft
 from lcm_pipeline.transform.rows import read_fields
 from lcm_pipeline.transform.values import (
-    LAST_DAY,
     UnfitValueError,
     parse_dated_moment,
     parse_moment,
@@ -52,7 +51,7 @@ class ClientRecord(NamedTuple):
     extra: str | None
 
 
-def registered_on(row: SourceRow, zone: ZoneInfo, latest: date = LAST_DAY) -> date | None:
+def registered_on(row: SourceRow, zone: ZoneInfo, latest: date) -> date | None:
     """Return the business day of a registration row; None when it is unreadable or implausible."""
     try:
         return parse_dated_moment(row.moment, "RegDate", zone, latest)[1]
@@ -67,7 +66,7 @@ def client_of(row: SourceRow) -> int | None:
 
 
 def land_registrations(
-    day: date, rows: Sequence[SourceRow], zone: ZoneInfo, latest: date = LAST_DAY
+    day: date, rows: Sequence[SourceRow], zone: ZoneInfo, latest: date
 ) -> Landing:
     """Land the rows of one registration day; the caller drops those of other days.
 

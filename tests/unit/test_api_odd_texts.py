@@ -22,6 +22,7 @@ from lcm_pipeline.transform.favourites import land_favourites
 from lcm_pipeline.transform.leads import land_leads
 from lcm_pipeline.transform.operations import land_operations
 from lcm_pipeline.transform.registrations import land_registrations
+from lcm_pipeline.transform.values import LAST_DAY
 from tests.unit.api_service import Response, Service, run
 from tests.unit.transform_rows import client_rows
 
@@ -78,7 +79,7 @@ def _xml_of(members: str) -> str:
 FEEDS = {
     "registrations": Feed(
         lambda api: read_registrations(api, datetime(2026, 3, 1), datetime(2026, 3, 2)),
-        lambda page: land_registrations(DAY, page.rows, ZONE),
+        lambda page: land_registrations(DAY, page.rows, ZONE, LAST_DAY),
         '{"Clients":[%s],"ErrorCode":0,"Message":null}',
         '{"Client":%s,"Card":%s,"RegDate":"2026-03-01T10:00:00"}',
         "Card_Type",

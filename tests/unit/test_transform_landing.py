@@ -36,6 +36,7 @@ from lcm_pipeline.transform.registrations import (
     RegistrationRecord,
     land_registrations,
 )
+from lcm_pipeline.transform.values import LAST_DAY
 from tests.unit.transform_rows import MOSCOW, client_rows, raw_row
 
 DAY = date(2026, 3, 4)
@@ -56,7 +57,11 @@ RECORDS: dict[str, type[Any]] = {
 
 Feed = tuple[str, Endpoint[Any, Any], Callable[[SourceRow], Landing]]
 FEEDS: list[Feed] = [
-    ("registrations", CLIENT_INFO_PERIOD, lambda row: land_registrations(DAY, [row], MOSCOW)),
+    (
+        "registrations",
+        CLIENT_INFO_PERIOD,
+        lambda row: land_registrations(DAY, [row], MOSCOW, LAST_DAY),
+    ),
     ("operations", OPERATION_HISTORY, lambda row: land_operations(client_rows([row], header=None))),
     ("leads", LEADS_PAGING_INFO, lambda row: land_leads(client_rows([row]))),
     (

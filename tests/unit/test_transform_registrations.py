@@ -12,6 +12,7 @@ from lcm_pipeline.transform.registrations import (
     land_registrations,
     registered_on,
 )
+from lcm_pipeline.transform.values import LAST_DAY
 from tests.unit.transform_rows import MOSCOW, NOON, registration
 
 DAY = date(2026, 3, 4)
@@ -19,7 +20,7 @@ MOMENT = datetime(2026, 3, 4, 9, tzinfo=UTC)
 
 
 def _land(*rows: Any) -> Landing:
-    return land_registrations(DAY, rows, MOSCOW)
+    return land_registrations(DAY, rows, MOSCOW, LAST_DAY)
 
 
 def test_a_registration_lands_with_its_client() -> None:
@@ -90,7 +91,7 @@ def test_a_registration_without_a_client_is_quarantined_without_one(client: Any)
 )
 def test_a_registration_without_a_readable_moment_is_quarantined(moment: Any) -> None:
     row = registration(RegDate=moment)
-    assert registered_on(row, MOSCOW) is None
+    assert registered_on(row, MOSCOW, LAST_DAY) is None
     landing = _land(row)
     assert landing.records == {}
     (bad_row,) = landing.bad_rows
@@ -110,13 +111,13 @@ def test_a_registration_without_a_readable_moment_is_quarantined(moment: Any) ->
 )
 def test_a_row_belongs_to_the_business_day_of_its_moment(moment: str, day: date) -> None:
     row = registration(RegDate=moment)
-    assert registered_on(row, MOSCOW) == day
-    (record,) = land_registrations(day, [row], MOSCOW).records["registrations"]
+    assert registered_on(row, MOSCOW, LAST_DAY) == day
+    (record,) = land_registrations(day, [row], MOSCOW, LAST_DAY).records["registrations"]
     assert record[0] == day
 
 
 def test_the_day_of_a_bad_row_is_known() -> None:
-    assert registered_on(registration(Card="x"), MOSCOW) == DAY
+    assert registered_on(registration(Card="x"), MOSCOW, LAST_DAY) == DAY
 
 
 def test_a_repeated_card_with_another_moment_is_a_conflict() -> None:
