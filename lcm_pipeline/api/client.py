@@ -10,7 +10,7 @@ or raises LoyaltyApiError, whatever the HTTP library, a codec or a decoder raise
 
 import logging
 import traceback
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
@@ -29,7 +29,7 @@ from lcm_pipeline.api.errors import (
 )
 from lcm_pipeline.api.formats import FORMATS, WireFormat
 from lcm_pipeline.api.identity import Identity
-from lcm_pipeline.api.rate_limit import RequestGate, Slots
+from lcm_pipeline.api.rate_limit import RequestGate
 from lcm_pipeline.api.requests import check_request, describe
 from lcm_pipeline.api.responses import parse_response
 from lcm_pipeline.api.retries import Clock, RequestCounts, Retrier, RetryPolicy
@@ -53,7 +53,10 @@ logger = logging.getLogger(__name__)
 
 
 class LoyaltyApi:
-    """Client of the service at one address, for one user. Use it as an async context manager."""
+    """Client of the service at one address, for one user. Use it as an async context manager.
+
+    gate: what each of its requests passes, also those of logins and retries.
+    """
 
     def __init__(
         self,
@@ -69,7 +72,7 @@ class LoyaltyApi:
         self.harmless_messages: set[tuple[str, str]] = set()
         self._wire = wire
         self._format = wire_format
-        self._gate = gate
+        self.gate = gate
         self._retrier = retrier
         self._body = body
         self._login = login
@@ -147,21 +150,6 @@ class LoyaltyApi:
         if not self._is_sibling:
             await self._wire.aclose()
 
-    def check_before_each_request(self, may_send: Callable[[], Awaitable[bool]]) -> None:
-        """Register what decides whether a request may be sent now; it may raise.
-
-        It is called for each request, also for logins and retries. One that may not be sent waits.
-        """
-        self._gate.check_before_each_request(may_send)
-
-    def share_pace(self, wait: Callable[[], Awaitable[None]]) -> None:
-        """Register what to await before each request: the pace shared by all processes."""
-        self._gate.share_pace(wait)
-
-    def share_slots(self, slots: Slots) -> None:
-        """Take one of these slots for each request: those shared by all processes."""
-        self._gate.share_slots(slots)
-
     async def call(self, endpoint: Endpoint[RequestT, ResponseT], request: RequestT) -> ResponseT:
         """Call the endpoint, with retries, and return a complete response with ErrorCode 0.
 
@@ -219,7 +207,7 @@ class LoyaltyApi:
         """Send one request and parse its response; raises only LoyaltyApiError, with the name."""
         seconds = 0.0
         try:
-            async with self._gate:
+            async with self.gate:
                 self.counts.requests += 1
                 began = self._retrier.clock.monotonic()
                 try:
@@ -228,7 +216,7 @@ class LoyaltyApi:
                 finally:
                     seconds = self._retrier.clock.monotonic() - began
             # The slot is free now, and decoding takes long: let the next request leave first.
-            await self._gate.yield_to_waiting()
+            await self.gate.yield_to_waiting()
             with self._wrap_unexpected_errors(MalformedError, call_name):
                 return parse(response)
         except LoyaltyApiError as error:

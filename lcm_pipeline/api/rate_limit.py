@@ -98,7 +98,7 @@ class RequestGate:
         self._shared_slots: Slots | None = None
 
     def check_before_each_request(self, may_send: Callable[[], Awaitable[bool]]) -> None:
-        """Register what decides whether a request may be sent now; it may raise."""
+        """Register what decides whether a request may be sent now, or has to wait; it may raise."""
         self._may_send = may_send
 
     def share_pace(self, wait: Callable[[], Awaitable[None]]) -> None:

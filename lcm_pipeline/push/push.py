@@ -112,7 +112,7 @@ class WriteBack:
     async def _run(self, run: PushRun) -> None:
         async with (
             self.open_api(self.settings) as api,
-            sharing_limits(self.settings, self.warehouse, api, Priority.PUSH),
+            sharing_limits(self.settings, self.warehouse, api.gate, Priority.PUSH),
         ):
             try:
                 await run.send_everything(api)

@@ -92,7 +92,7 @@ class PushRun:
 
     async def send_everything(self, api: LoyaltyApi) -> None:
         """Send the pending updates; those that fail are tried again in a few more rounds."""
-        api.check_before_each_request(self._may_send)
+        api.gate.check_before_each_request(self._may_send)
         waiting = await self._run(lambda session: count_waiting(session, self.push))
         self.progress.start(_PROGRESS_NAME, min(waiting, self.most or waiting), 0)
         for _ in range(_ROUNDS):

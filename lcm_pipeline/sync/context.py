@@ -58,6 +58,6 @@ async def open_run_context(
     """
     async with (
         open_api(settings) as api,
-        sharing_limits(settings, warehouse, api, priority),
+        sharing_limits(settings, warehouse, api.gate, priority),
     ):
         yield RunContext(api, warehouse, asyncio.Semaphore(settings.concurrency))

@@ -140,7 +140,7 @@ async def _take_sample(
     sample = _Sample()
     async with (
         LoyaltyApi.from_settings(settings) as api,
-        sharing_limits(settings, warehouse, api, Priority.BACKFILL),
+        sharing_limits(settings, warehouse, api.gate, Priority.BACKFILL),
     ):
         source = Source(api, window, settings.zone, settings.page_length)
         started = time.monotonic()

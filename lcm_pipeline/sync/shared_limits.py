@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from enum import IntEnum
 
-from lcm_pipeline.api.client import LoyaltyApi
+from lcm_pipeline.api.rate_limit import RequestGate
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.shared_pace import SharedPace
@@ -40,18 +40,18 @@ def priority_of(window: Window, settings: Settings) -> Priority:
 
 @asynccontextmanager
 async def sharing_limits(
-    settings: Settings, warehouse: Warehouse, api: LoyaltyApi, priority: Priority
+    settings: Settings, warehouse: Warehouse, gate: RequestGate, priority: Priority
 ) -> AsyncIterator[None]:
-    """Apply the limits over all processes to an API client while the context is open."""
+    """Apply the limits over all processes to the requests of a gate while the context is open."""
     async with AsyncExitStack() as stack:
         if settings.max_rps is not None:
             pacing = stack.enter_context(ReconnectingSession(warehouse, "lcm pace"))
-            api.share_pace(_pace_of(settings.max_rps, pacing, priority).wait)
+            gate.share_pace(_pace_of(settings.max_rps, pacing, priority).wait)
         if settings.max_in_flight is not None:
             holding = stack.enter_context(ReconnectingSession(warehouse, "lcm slots"))
             slots = _slots_of(settings.max_in_flight, holding, priority)
             await stack.enter_async_context(slots.sharing())
-            api.share_slots(slots)
+            gate.share_slots(slots)
         yield
 
 

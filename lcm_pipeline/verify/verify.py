@@ -101,7 +101,7 @@ async def _verify(
     kept_from = reconnecting.run(read_kept_from)
     async with (
         LoyaltyApi.from_settings(settings) as api,
-        sharing_limits(settings, warehouse, api, Priority.BACKFILL),
+        sharing_limits(settings, warehouse, api.gate, Priority.BACKFILL),
     ):
         for feed in CLIENT_FEEDS if client_ids else ():
             source = Source(

@@ -9,7 +9,7 @@ import asyncio
 import sys
 import time
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from lcm_pipeline.api.client import SYSTEM_CLOCK
 from lcm_pipeline.api.rate_limit import RequestGate
@@ -34,8 +34,7 @@ async def send(
                 ended = time.monotonic()
             print(left, ended, file=log, flush=True)
 
-    shared: Any = gate
-    async with sharing_limits(settings, warehouse, shared, priority):
+    async with sharing_limits(settings, warehouse, gate, priority):
         await asyncio.gather(*(send_one_after_another() for _ in range(settings.concurrency)))
 
 

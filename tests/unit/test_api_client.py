@@ -466,7 +466,7 @@ def test_the_hook_runs_before_each_request_and_retry() -> None:
             request_counts.append(api.counts.requests)
             return True
 
-        api.check_before_each_request(may_send)
+        api.gate.check_before_each_request(may_send)
         await history(api)
 
     run(Service(Response(status=503), Response()), act)
@@ -480,7 +480,7 @@ def test_a_request_is_not_sent_if_the_hook_raises() -> None:
         async def refuse() -> bool:
             raise RuntimeError("no more")
 
-        api.check_before_each_request(refuse)
+        api.gate.check_before_each_request(refuse)
         await history(api)
 
     with pytest.raises(RuntimeError, match="no more"):
