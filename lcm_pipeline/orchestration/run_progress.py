@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from lcm_pipeline.sync.progress import Progress
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.ingest import runs
+from lcm_pipeline.warehouse.ingest import watching
 
 logger = logging.getLogger(__name__)
 
@@ -38,11 +38,11 @@ def reporting_progress(warehouse: Warehouse, progress: Progress, command_id: int
 def _poll_progress(
     warehouse: Warehouse, progress: Progress, command_id: int, is_over: threading.Event
 ) -> None:
-    known: dict[str, runs.RunProgress] = {}
-    reported: set[runs.SilentReader] = set()
+    known: dict[str, watching.RunProgress] = {}
+    reported: set[watching.SilentReader] = set()
     check_at = time.monotonic() + _SILENT_SECONDS
     while not is_over.wait(_PROGRESS_SECONDS):
-        for run in runs.progress_of_command(warehouse, command_id):
+        for run in watching.progress_of_command(warehouse, command_id):
             before = known.get(run.feed)
             if before is None:
                 progress.start(run.feed, run.tasks, run.read)
@@ -60,10 +60,10 @@ def _poll_progress(
 
 
 def _warn_of_silent_readers(
-    warehouse: Warehouse, command_id: int, reported: set[runs.SilentReader]
+    warehouse: Warehouse, command_id: int, reported: set[watching.SilentReader]
 ) -> None:
     """Log each reader that has been silent for long, once per silence; adds it to `reported`."""
-    silent = set(runs.silent_readers(warehouse, command_id, _SILENT_SECONDS))
+    silent = set(watching.silent_readers(warehouse, command_id, _SILENT_SECONDS))
     for reader in sorted(silent - reported):
         logger.warning(
             "%s: waiting for a process that has been silent since %s (from %s, server process %d)."

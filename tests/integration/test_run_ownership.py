@@ -24,10 +24,10 @@ from lcm_pipeline.warehouse.ingest.runs import (
     begin_run,
     close_run,
     finish_run,
-    silent_readers,
     stop_run,
 )
 from lcm_pipeline.warehouse.ingest.tasks import claim_tasks, pending_elsewhere
+from lcm_pipeline.warehouse.ingest.watching import silent_readers
 from lcm_pipeline.warehouse.queries import query
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 from tests.conftest import MakeSettings, Programme

@@ -10,6 +10,7 @@ merge.py       the statements of a publish for each table of `model.tables`
 state.py       what a run has to know before it reads
 resets.py      makes the next sync read clients and days in full
 retirement.py  retires clients by hand
+watching.py    what the processes of a command do, for its progress
 cost.py        what earlier readings cost, for `lcm plan`
 live_rows.py   live rows of core, for `lcm verify`
 """

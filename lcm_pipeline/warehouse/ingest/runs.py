@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import psycopg
 from psycopg.rows import dict_row
@@ -23,7 +23,7 @@ from lcm_pipeline.model.pseudonyms import PseudonymKeyError, Pseudonyms
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.waiting import wait_until
 from lcm_pipeline.warehouse import locks
-from lcm_pipeline.warehouse.connection import Warehouse, is_transient
+from lcm_pipeline.warehouse.connection import is_transient
 from lcm_pipeline.warehouse.privacy.keys import require_pseudonyms
 from lcm_pipeline.warehouse.queries import fetch_value, query
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
@@ -43,15 +43,6 @@ class Run:
     feed: str
     window: Window
     is_resumed: bool = False
-
-
-class RunProgress(NamedTuple):
-    """How far a run is: its tasks, those that were read, and those whose reading failed."""
-
-    feed: str
-    tasks: int
-    read: int
-    failed: int
 
 
 class RunLostError(Exception):
@@ -118,44 +109,6 @@ def runs_of_command(
     """The last run of each feed that a command has published, with the times of begin and end."""
     rows = session.execute(query("runs_of_command"), {"command_id": command_id}).fetchall()
     return [(Run(run_id, feed, window), began, ended) for run_id, feed, began, ended in rows]
-
-
-def progress_of_command(warehouse: Warehouse, command_id: int) -> list[RunProgress]:
-    """How far each run of a command is; empty while the warehouse is unreachable."""
-    with (
-        suppress(psycopg.Error),
-        warehouse.connect(autocommit=True, application_name="lcm progress") as session,
-    ):
-        rows = session.execute(query("progress_of_command"), {"command_id": command_id})
-        return [RunProgress(*row) for row in rows.fetchall()]
-    return []
-
-
-class SilentReader(NamedTuple):
-    """A process that works on a run, and of which nothing was heard. since: with time zone.
-
-    pid: its server process. address: where it is. It may wait for the service, or be stopped.
-    """
-
-    feed: str
-    pid: int
-    address: str
-    since: datetime
-
-
-def silent_readers(warehouse: Warehouse, command_id: int, seconds: float) -> list[SilentReader]:
-    """The readers of a command that the warehouse has not heard of for some seconds.
-
-    Empty while the warehouse is unreachable.
-    """
-    values = {"command_id": command_id, "seconds": seconds}
-    with (
-        suppress(psycopg.Error),
-        warehouse.connect(autocommit=True, application_name="lcm progress") as session,
-    ):
-        rows = session.execute(query("silent_readers"), values)
-        return [SilentReader(*row) for row in rows.fetchall()]
-    return []
 
 
 def begin_run(
