@@ -23,7 +23,7 @@ from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.sync.feed_runs import FeedRuns, SyncRequest
 from lcm_pipeline.sync.progress import LoggedProgress, Progress
 from lcm_pipeline.sync.report import ReaderReport, SyncReport
-from lcm_pipeline.sync.run import AddTasks, report_of
+from lcm_pipeline.sync.run import report_of
 from lcm_pipeline.sync.shared_limits import priority_of
 from lcm_pipeline.sync.threads import run_in_thread
 from lcm_pipeline.warehouse.connection import Session, Warehouse
@@ -82,8 +82,14 @@ class SyncEngine:
         feed: read every client registered by the end of the window.
         """
         request = SyncRequest(feed, window, command_id)
-        sync = self._poll if feed.is_by_day else self._sync_clients
-        return self._run_in_context(window, partial(sync, request))
+
+        async def sync(context: RunContext) -> SyncReport:
+            if feed.is_by_day:
+                return await self._poll(request, context)
+            await self._poll_missing(window, context, command_id)
+            return await self._sync(request, self._add_client_tasks, context)
+
+        return self._run_in_context(window, sync)
 
     def begin_concurrent(
         self, feeds: Sequence[Feed], window: Window, *, command_id: int | None = None
@@ -198,10 +204,6 @@ class SyncEngine:
         with ReconnectingSession(self.warehouse, name) as reconnecting:
             yield FeedRuns(request, self.settings, self.progress, reconnecting)
 
-    async def _sync_clients(self, request: SyncRequest, context: RunContext) -> SyncReport:
-        await self._poll_missing(request.window, context, request.command_id)
-        return await self._sync(request, self._add_client_tasks, context)
-
     def _add_client_tasks(self, session: Session, run: Run) -> None:
         tasks.add_client_tasks(session, run, roster.schedule_of(self.settings))
 
@@ -253,7 +255,7 @@ class SyncEngine:
         return begins, polled, pending
 
     async def _sync(
-        self, request: SyncRequest, add_tasks: AddTasks, context: RunContext
+        self, request: SyncRequest, add_tasks: tasks.AddTasks, context: RunContext
     ) -> SyncReport:
         with self._open_runs(request) as feed_runs:
             cancel_session = feed_runs.reconnecting

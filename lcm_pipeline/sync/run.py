@@ -9,7 +9,7 @@ it starts or when it is published.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
@@ -53,8 +53,6 @@ from lcm_pipeline.warehouse.marts.refresh import refresh_completeness
 from lcm_pipeline.warehouse.outbox.push_lock import quiet_seconds, was_pushing
 from lcm_pipeline.warehouse.privacy.keys import load_forgotten, require_pseudonyms
 
-AddTasks = Callable[[Session, Run], None]
-
 logger = logging.getLogger(__name__)
 
 # Tasks per claim: a claim costs the warehouse milliseconds, so it should cover many readings.
@@ -94,7 +92,7 @@ class SyncRun:
     def run(self) -> Run:
         return self.ledger.run
 
-    async def start(self, add_tasks: AddTasks) -> bool:
+    async def start(self, add_tasks: tasks.AddTasks) -> bool:
         """Add the tasks to the ledger, and probe how the endpoint pages.
 
         add_tasks: adds the tasks. It is called again when a run is resumed, and adds none twice.
@@ -148,7 +146,7 @@ class SyncRun:
                     has_reopened = await self._paging_checks(source).verify_largest_page()
                     if has_reopened:
                         await self._fan_out(replace(source, distrusts=True))
-            await self._publish(allow_partial=is_last)
+            await self._publish_once(allow_partial=is_last)
             finish = partial(
                 finish_run, reconnecting, self.run, self.command_id, leaves_tasks=is_last
             )
@@ -295,7 +293,7 @@ class SyncRun:
         known = await self.ledger.in_session(tasks.known_clients)
         return await any_true(responds(feed_name, client_id) for feed_name, client_id in known)
 
-    async def _publish(self, *, allow_partial: bool) -> None:
+    async def _publish_once(self, *, allow_partial: bool) -> None:
         batch_rows = self.settings.publish_batch_rows
         if await self.ledger.call(begin_batches, batch_rows):
             # Before the first batch, so that BI users see that its rows are not all.

@@ -20,13 +20,13 @@ from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.sync import run as sync_run
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.errors import SyncError
-from lcm_pipeline.sync.run import AddTasks, SyncRun
+from lcm_pipeline.sync.run import SyncRun
 from lcm_pipeline.verify.repair import read_clients_again
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.ingest.publish import publish
 from lcm_pipeline.warehouse.ingest.resets import reset_quarantined
 from lcm_pipeline.warehouse.ingest.runs import finish_run
-from lcm_pipeline.warehouse.ingest.tasks import claim_tasks
+from lcm_pipeline.warehouse.ingest.tasks import AddTasks, claim_tasks
 from tests.commands import run
 from tests.conftest import MakeSettings, Programme
 from tests.oracle import assert_exact

@@ -25,6 +25,8 @@ from lcm_pipeline.warehouse.queries import fetch_value, query
 from lcm_pipeline.warehouse.redaction import rule_of
 from lcm_pipeline.warehouse.sessions import analyze
 
+AddTasks = Callable[[psycopg.Connection, Run], None]
+
 logger = logging.getLogger(__name__)
 
 _LONGEST_FIELD = 200
@@ -69,12 +71,13 @@ def add_unless_ended(
     session: psycopg.Connection,
     run: Run,
     tables: Sequence[CoreTable],
-    add_tasks: Callable[[psycopg.Connection, Run], None],
+    add_tasks: AddTasks,
     fresh_from: datetime,
     command_id: int | None,
 ) -> bool:
-    """Make the staging tables of a run, add its tasks, and reopen those of before `fresh_from`.
+    """Make the staging tables of a run, add its tasks, and reopen those that have to be read again.
 
+    These failed, or were read before `fresh_from`.
     From then on the run belongs to the command: what it publishes counts as published by it.
     Returns False, and changes nothing, if another process has ended the run: the tasks would never
     be published.
@@ -85,8 +88,9 @@ def add_unless_ended(
             return False
         make_staging(session, run, tables)
         add_tasks(session, run)
-        reopen_tasks(session, run, fresh_from)
-        session.execute(query("assign_run"), {"run_id": run.run_id, "command_id": command_id})
+        values = {"run_id": run.run_id, "fresh_from": fresh_from, "command_id": command_id}
+        session.execute(query("reopen_tasks"), values)
+        session.execute(query("assign_run"), values)
     return True
 
 
@@ -119,12 +123,6 @@ def add_tasks_again(session: psycopg.Connection, run: Run, client_ids: Sequence[
 def add_day_tasks(session: psycopg.Connection, run: Run, days: Iterable[date]) -> None:
     """Add a task for each registration day; existing tasks stay as they are."""
     session.execute(query("add_day_tasks"), {"run_id": run.run_id, "days": list(days)})
-
-
-def reopen_tasks(session: psycopg.Connection, run: Run, fresh_from: datetime) -> None:
-    """Reopen tasks of a resumed run that failed, or were read before `fresh_from`."""
-    values = {"run_id": run.run_id, "fresh_from": fresh_from}
-    session.execute(query("reopen_tasks"), values)
 
 
 def reopen_pages(session: psycopg.Connection, run: Run, from_page: int) -> None:
