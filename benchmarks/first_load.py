@@ -162,11 +162,11 @@ def load(warehouse: Warehouse, rows: int, rows_each: int, batch_rows: int) -> tu
         reconnecting.run(lambda session: begin_batches(session, run, batch_rows))
         reconnecting.run(
             lambda session: publish(
-                session, run, (operations,), delete_fuse=0.05, batch_rows=batch_rows
+                session, run, (operations,), delete_fuse=0.05, growth_fuse=0, batch_rows=batch_rows
             )
         )
         done = time.monotonic()
-        finish_run(reconnecting, run)
+        finish_run(reconnecting, run, None, leaves_tasks=True)
     return staged - began, done - staged
 
 

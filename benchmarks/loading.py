@@ -98,10 +98,12 @@ def load_ours(warehouse: Warehouse, batch: Batch, *, is_known: bool = False) -> 
                 lambda session, o=outcomes: tasks.record_outcomes(session, run, (operations,), o)
             )
         staged = time.monotonic()
-        reconnecting.run(lambda session: publish(session, run, (operations,), delete_fuse=0.05))
+        reconnecting.run(
+            lambda session: publish(session, run, (operations,), delete_fuse=0.05, growth_fuse=0)
+        )
         done = time.monotonic()
         written = reconnecting.run(lambda session: read_counts(session, run))["rows_written"]
-        finish_run(reconnecting, run)
+        finish_run(reconnecting, run, None, leaves_tasks=True)
     return Timing(staged - began, done - staged, written)
 
 

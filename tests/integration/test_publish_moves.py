@@ -127,9 +127,11 @@ def _publish(
             _outcome(claimed[number], client, reading) for number, client in clients.items()
         ]
         reconnecting.run(lambda session: tasks.record_outcomes(session, run, (leads,), outcomes))
-        reconnecting.run(lambda session: publish(session, run, (leads,), delete_fuse=1))
+        reconnecting.run(
+            lambda session: publish(session, run, (leads,), delete_fuse=1, growth_fuse=0)
+        )
         versions = reconnecting.run(_versions)
-        finish_run(reconnecting, run)
+        finish_run(reconnecting, run, None, leaves_tasks=True)
     for number, client in clients.items():
         client.version = versions[number]
 

@@ -262,7 +262,7 @@ def test_a_reader_of_a_run_that_has_ended_writes_nothing_more(warehouse: Warehou
         assert lost is not None
         lost.close()
         with joined(warehouse) as (other, same):
-            finish_run(other, same)
+            finish_run(other, same, None, leaves_tasks=True)
         with pytest.raises(RunLostError):
             reconnecting.run(lambda s: s.execute("update sync.runs set requests = 7"))
         with pytest.raises(RunLostError):
@@ -274,7 +274,7 @@ def test_a_close_with_a_lost_response_counts_as_done(warehouse: Warehouse) -> No
     with joined(warehouse) as (reconnecting, run):
         reconnecting.run(lambda session: close_run(session, run, "published"))
         cut(warehouse, backend_of(reconnecting))
-        assert finish_run(reconnecting, run)
+        assert finish_run(reconnecting, run, None, leaves_tasks=True)
     assert fetch_rows(warehouse, "select status from sync.runs") == [("published",)]
 
 

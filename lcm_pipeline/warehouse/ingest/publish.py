@@ -54,7 +54,7 @@ def publish(
     tables: Sequence[CoreTable],
     *,
     delete_fuse: float,
-    growth_fuse: float = 0,
+    growth_fuse: float,
     allow_partial: bool = False,
     batch_rows: int = 1_000_000,
 ) -> None:

@@ -186,11 +186,7 @@ def leave_run(reconnecting: ReconnectingSession, run: Run) -> None:
 
 
 def finish_run(
-    reconnecting: ReconnectingSession,
-    run: Run,
-    command_id: int | None = None,
-    *,
-    leaves_tasks: bool = True,
+    reconnecting: ReconnectingSession, run: Run, command_id: int | None, *, leaves_tasks: bool
 ) -> bool:
     """Close a published run, and finish the command if all its feeds are published.
 
