@@ -19,12 +19,17 @@ Fields = dict[str, Any]
 
 @dataclass
 class Reply:
-    """One response. body: a JSON value, or the bytes themselves. delay: seconds before it."""
+    """One response. body: a JSON value, or the bytes themselves. delay: seconds before it.
+
+    sent: the share of the body that is sent before the connection is closed; none of the response
+    at 0.
+    """
 
     body: Any
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     delay: float = 0.0
+    sent: float = 1.0
 
     def payload(self) -> bytes:
         if isinstance(self.body, bytes):
@@ -161,12 +166,16 @@ def serving(*people: Person) -> Iterator[ScriptedApi]:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             reply = api.respond(self.path.rpartition("/")[2], json.loads(body))
             payload = reply.payload()
+            if reply.sent < 1:
+                self.close_connection = True
+            if reply.sent == 0:
+                return
             self.send_response(reply.status)
             headers = {"Content-Type": "application/json; charset=utf-8", **reply.headers}
             for name, value in {**headers, "Content-Length": str(len(payload))}.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(payload)
+            self.wfile.write(payload[: int(reply.sent * len(payload))])
 
         def log_message(self, *args: Any) -> None:
             """Write nothing to standard error."""

@@ -144,6 +144,15 @@ class LoyaltyApi:
         other._retrier = replace(self._retrier, policy=policy)
         return other
 
+    def giving_up(self, when: Callable[[TransientError], bool]) -> Self:
+        """Return the client, with the same counts and login; a call ends with such an error.
+
+        when: is given each error, with its `attempts` so far.
+        """
+        other = copy(self)
+        other._retrier = replace(self._retrier, gives_up=when)
+        return other
+
     async def aclose(self) -> None:
         """Close the connections."""
         await self._identity.aclose()

@@ -25,6 +25,7 @@ from typing import NamedTuple
 
 from lcm_pipeline.model.errors import UserError
 
+_GATEWAY_TIMED_OUT = (408, 504)
 _STATUSES_ABOUT_REQUEST = frozenset({400, 403, 404, 410})
 # ErrorCodes for which the service puts the raw .NET or SQL error into Message, which may report a
 # time-out.
@@ -73,6 +74,8 @@ class TransientError(LoyaltyApiError):
 
     never_sent: the server cannot have received the request, so even a write may be retried.
     throttled: the server requests a lower rate (HTTP 429).
+    timed_out: a time limit was reached, ours, a gateway's or the service's; a deadlock counts as
+    one. The same request would most likely take as long again.
     retry_after: seconds to wait as requested by the server; None when it did not say.
     seconds: how long the request took until it failed.
     is_worth_retrying: whether to retry this call now, not only in a later run.
@@ -82,6 +85,7 @@ class TransientError(LoyaltyApiError):
     may_pass = True
     never_sent = False
     throttled = False
+    timed_out = False
     retry_after: float | None = None
     seconds = 0.0
     is_worth_retrying = True
@@ -90,9 +94,10 @@ class TransientError(LoyaltyApiError):
 class TransportError(TransientError):
     """No complete response was received."""
 
-    def __init__(self, reason: str, *, never_sent: bool = False) -> None:
+    def __init__(self, reason: str, *, never_sent: bool = False, timed_out: bool = False) -> None:
         super().__init__(reason)
         self.never_sent = never_sent
+        self.timed_out = timed_out
 
 
 class CertificateError(TransportError):
@@ -117,6 +122,7 @@ class UnavailableError(TransientError):
         super().__init__(reason)
         self.status = status
         self.throttled = status == 429
+        self.timed_out = status in _GATEWAY_TIMED_OUT
         self.retry_after = retry_after
 
 
@@ -140,6 +146,8 @@ class WrongClientError(TransientError):
 
 class OverloadedError(TransientError):
     """The response has an ErrorCode, and its text reports a time-out or a deadlock."""
+
+    timed_out = True
 
     def __init__(self, reason: str, *, code: int) -> None:
         super().__init__(reason)

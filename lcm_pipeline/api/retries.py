@@ -89,6 +89,7 @@ class Retrier:
 
     budget: seconds that the failed requests of one call may take in total. Without it a server that
     never completes a response would block a call for as many time-outs as there are attempts.
+    gives_up: whether to end a call with an error although its attempts are not used up.
     """
 
     policy: RetryPolicy
@@ -96,6 +97,7 @@ class Retrier:
     counts: RequestCounts
     cool_down: Callable[[float], None]
     budget: float = float("inf")
+    gives_up: Callable[[TransientError], bool] = lambda error: False
     lines: Spacing = field(default_factory=lambda: Spacing(_LINE_SPACING))
     warnings: Spacing = field(default_factory=lambda: Spacing(_WARNING_SPACING))
 
@@ -126,6 +128,7 @@ class Retrier:
             return False
         return (
             error.is_worth_retrying
+            and not self.gives_up(error)
             and tally.failures < self.policy.attempts
             and tally.throttled < self.policy.throttled_attempts
             and tally.seconds < self.budget

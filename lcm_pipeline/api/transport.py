@@ -64,6 +64,8 @@ _NEVER_SENT = (
     httpx.PoolTimeout,
     httpx.UnsupportedProtocol,
 )
+# Also the base of those above that are time-outs.
+_TIMED_OUT = (TimeoutError, httpx.TimeoutException)
 
 
 class HttpResponse(NamedTuple):
@@ -174,7 +176,9 @@ class Transport:
         if isinstance(cause, aiohttp.ClientConnectorCertificateError):
             return _certificate_error(cause.certificate_error)
         never_sent = isinstance(cause, _NEVER_SENT)
-        return TransportError(self._describe_failure(cause), never_sent=never_sent)
+        timed_out = isinstance(cause, _TIMED_OUT) and not never_sent
+        reason = self._describe_failure(cause)
+        return TransportError(reason, never_sent=never_sent, timed_out=timed_out)
 
     def _describe_failure(self, cause: BaseException) -> str:
         """Describe the failure without the library's own message, which may quote the request."""
@@ -190,7 +194,7 @@ class Transport:
             case aiohttp.ConnectionTimeoutError() | httpx.PoolTimeout():
                 seconds = self._extensions["timeout"]["connect"]
                 return f"no connection to {self._server()} (LCM_API_URL) within {seconds:g} s"
-            case TimeoutError() | httpx.TimeoutException():
+            case _ if isinstance(cause, _TIMED_OUT):
                 return f"no complete response within {self._timeout:g} s (LCM_TIMEOUT)"
             case _ if isinstance(cause, _NEVER_SENT):
                 return f"no connection to {self._server()} (LCM_API_URL)"

@@ -2,7 +2,7 @@
 
 A period is requested with a margin, since servers differ on whether its ends are inclusive, and
 rows of other days are dropped. Fewer rows than before, or null instead of rows, count only when a
-second poll agrees. A day that takes too long in one request is polled in smaller periods.
+second poll agrees. A day that cannot be read in one request is polled in shorter periods.
 """
 
 from collections.abc import Hashable
@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from lcm_pipeline.api.errors import (
     LoyaltyApiError,
+    MalformedError,
     OverloadedError,
     TooLargeError,
     TransientError,
@@ -35,7 +36,8 @@ _SHORTEST_PERIOD = timedelta(minutes=1)
 _DIVISOR = 4
 # Consecutive periods that have to succeed before one of twice their length is tried.
 _SUCCESSES_TO_GROW = 8
-_GATEWAY_TIMED_OUT = (408, 504)
+# Attempts at a part of a day while there is reason to expect that it is too long.
+_FEW_ATTEMPTS = 2
 
 
 async def read_registration_day(source: Source, task: Task) -> Outcome:
@@ -77,25 +79,31 @@ class _PeriodLength:
     """How long a requested period is: shorter after a failure, longer after steady success."""
 
     length: timedelta
-    _succeeded: timedelta | None = None
+    _succeeded: timedelta = timedelta(0)
     _consecutive: int = 0
     _needed: int = _SUCCESSES_TO_GROW
 
     def succeed(self, length: timedelta) -> None:
         """Record that a period of that length succeeded."""
-        self._succeeded, self._consecutive = length, self._consecutive + 1
+        self._succeeded = max(self._succeeded, length)
+        self._consecutive += 1
         if self._consecutive == self._needed:
-            self.length, self._consecutive = 2 * length, 0
+            self.length, self._consecutive = 2 * self._succeeded, 0
+
+    def has_succeeded(self, length: timedelta) -> bool:
+        """Whether a period of that length or a longer one has succeeded since the last failure."""
+        return length <= self._succeeded
 
     def fail(self, length: timedelta) -> None:
         """Record that a period of that length was too much."""
-        if self._succeeded is not None and self._succeeded < length:
+        if timedelta(0) < self._succeeded < length:
             # An attempt at twice the length failed: wait longer before the next one.
             self.length, self._needed = self._succeeded, 2 * self._needed
         else:
             seconds = int(length.total_seconds()) // _DIVISOR
             self.length = max(timedelta(seconds=seconds), _SHORTEST_PERIOD)
-        self._succeeded, self._consecutive = None, 0
+            self._succeeded = timedelta(0)
+        self._consecutive = 0
 
 
 class _Day:
@@ -122,7 +130,7 @@ class _Day:
             try:
                 page = await self._read(at, until)
             except (TransientError, TooLargeError) as error:
-                if not _is_smaller_period_worth_trying(error) or until - at <= _SHORTEST_PERIOD:
+                if not _is_shorter_period_worth_trying(error) or until - at <= _SHORTEST_PERIOD:
                     raise
                 self._period.fail(until - at)
                 continue
@@ -145,17 +153,26 @@ class _Day:
         return not self._source.forgotten or client_of(row) not in self._source.forgotten
 
     async def _read(self, begins: datetime, ends: datetime) -> Page:
-        """Request a period, with fewer attempts while a shorter one can be requested instead."""
+        """Request a period as often as its failures may be chance; then it is too long.
+
+        A failure persists when the attempts of any call are used up. Less is enough in two cases: a
+        time-out of the whole day, since the same request would take minutes again, and the second
+        failure of a part of it when no part as long has succeeded since the last that was too long.
+        An outage fails at all lengths, and should not take all attempts at each.
+
+        Failures for which the length does not matter are retried like those of any other call.
+        """
+        length = ends - begins
+        has_succeeded = self._period.has_succeeded(length)
+        is_whole = length == self._ends - self._begins
+
+        def is_too_long(error: TransientError) -> bool:
+            if has_succeeded or not _is_shorter_period_worth_trying(error):
+                return False
+            return error.timed_out if is_whole else error.attempts >= _FEW_ATTEMPTS
+
+        api = self._source.api.giving_up(is_too_long)
         beg, end = _on_service_clock(begins - _MARGIN), _on_service_clock(ends)
-        api = self._source.api
-        if ends - begins <= _SHORTEST_PERIOD:
-            return await read_registrations(api.with_attempts(2), beg, end)
-        try:
-            return await read_registrations(api.with_attempts(1), beg, end)
-        except TransientError as error:
-            if _took_too_long(error) or (begins, ends) != (self._begins, self._ends):
-                raise
-        # A failure without delay may be over in a moment: try as often as for any other call.
         return await read_registrations(api, beg, end)
 
 
@@ -163,17 +180,11 @@ def _on_service_clock(moment: datetime) -> datetime:
     return moment.astimezone(SERVICE_ZONE).replace(tzinfo=None)
 
 
-def _took_too_long(error: TransientError) -> bool:
-    """Whether the same request would most likely take as long again."""
-    if isinstance(error, UnavailableError):
-        return error.status in _GATEWAY_TIMED_OUT
-    return _is_smaller_period_worth_trying(error)
-
-
-def _is_smaller_period_worth_trying(error: LoyaltyApiError) -> bool:
+def _is_shorter_period_worth_trying(error: LoyaltyApiError) -> bool:
     """Whether a request for a shorter period may succeed."""
     if isinstance(error, TransportError):
         return not error.never_sent
     if isinstance(error, UnavailableError):
         return not error.throttled
-    return isinstance(error, OverloadedError | TooLargeError)
+    # A gateway that limits responses may cut one off, or send its own page instead.
+    return isinstance(error, OverloadedError | MalformedError | TooLargeError)

@@ -5,7 +5,9 @@ Only the service is scripted, see tests/scripted_api.py.
 
 import logging
 import os
+import re
 import subprocess
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -58,6 +60,10 @@ ENDPOINTS = {feed.name: feed.endpoint.name for feed in CLIENT_FEEDS}
 TABLES = {feed.name: feed.main_table.name for feed in CLIENT_FEEDS}
 QUICK = RetryPolicy(first_wait=0.001, longest_wait=0.002)
 TIMED_OUT = Reply({"Clients": None, "ErrorCode": 10, "Message": "Timeout expired."})
+RESET = Reply({}, sent=0)
+CUT_OFF = Reply({"Clients": [], "ErrorCode": 0, "Message": None}, sent=0.5)
+# As a proxy cuts it that also corrects the length.
+CUT_OFF_JSON = Reply(b'{"Clients": [{"Client": 10')
 
 
 @pytest.fixture
@@ -447,8 +453,9 @@ def test_a_first_sync_without_a_readable_day_stops(
     api.rules.append(lambda name, request: TIMED_OUT if name == "ClientInfoPeriod" else None)
     with pytest.raises(SyncError, match="Timeout expired"):
         make_engine(api).sync(REGISTRATIONS, DAYS)
-    # Split down to a minute and no further, for each of the three days.
-    assert len(api.requests("ClientInfoPeriod")) <= 3 * 10
+    # Split down to a minute and no further, for each of the three days: one request for the day,
+    # two for each of six shorter periods.
+    assert len(api.requests("ClientInfoPeriod")) == 3 * 13
     periods = {requested_period(request) for request in api.requests("ClientInfoPeriod")}
     assert min(periods) == timedelta(minutes=1, seconds=1)
 
@@ -465,23 +472,30 @@ class SmallApi(LoyaltyApi):
 
 
 @pytest.mark.parametrize(
-    ("longest", "client"),
+    ("longest", "reply", "client"),
     [
-        (timedelta(hours=7), LoyaltyApi),
-        (timedelta(minutes=20), LoyaltyApi),
-        pytest.param(timedelta(minutes=2), LoyaltyApi, marks=pytest.mark.slow),
-        (timedelta(days=2), SmallApi),
+        (timedelta(hours=7), TIMED_OUT, LoyaltyApi),
+        (timedelta(minutes=20), TIMED_OUT, LoyaltyApi),
+        pytest.param(timedelta(minutes=2), TIMED_OUT, LoyaltyApi, marks=pytest.mark.slow),
+        (timedelta(hours=7), RESET, LoyaltyApi),
+        pytest.param(timedelta(minutes=20), CUT_OFF, LoyaltyApi, marks=pytest.mark.slow),
+        (timedelta(hours=7), CUT_OFF_JSON, LoyaltyApi),
+        (timedelta(days=2), TIMED_OUT, SmallApi),
     ],
 )
-def test_a_day_that_takes_too_long_is_read_in_parts_without_duplicates(
-    warehouse: Warehouse, make_engine: MakeEngine, longest: timedelta, client: type[LoyaltyApi]
+def test_a_day_that_always_fails_as_a_whole_is_read_in_parts_without_duplicates(
+    warehouse: Warehouse,
+    make_engine: MakeEngine,
+    longest: timedelta,
+    reply: Reply,
+    client: type[LoyaltyApi],
 ) -> None:
     people = [
         Person(1000 + at, f"2026-03-02T{at // 60 % 24:02}:{at % 60:02}:00", [])
         for at in (0, 1, 359, 360, 361, 720, 900, 1439)
     ]
     with serving(*people) as api:
-        api.rules.append(on_day("2026-03-02", TIMED_OUT, longer_than=longest))
+        api.rules.append(on_day("2026-03-02", reply, longer_than=longest))
         report = make_engine(api, client).sync(REGISTRATIONS, DAYS)
         assert report.is_complete
         found = column(warehouse, "select client_id from core.registrations order by 1")
@@ -492,6 +506,59 @@ def test_a_day_that_takes_too_long_is_read_in_parts_without_duplicates(
         shortest = min(longest, timedelta(hours=2))
         assert len(api.received) < 40 + 2 * (timedelta(days=1) / shortest)
         assert make_engine(api, client).sync(REGISTRATIONS, DAYS).rows_written == 0
+
+
+def first_times(times: int, reply: Reply) -> Rule:
+    """A rule for the first requests of each period of registrations."""
+    requested: Counter[str] = Counter()
+
+    def rule(name: str, request: Fields) -> Reply | None:
+        if name != "ClientInfoPeriod":
+            return None
+        requested[request["BegDate"]] += 1
+        return reply if requested[request["BegDate"]] <= times else None
+
+    return rule
+
+
+@pytest.mark.parametrize("reply", [RESET, CUT_OFF])
+def test_a_day_is_requested_whole_again_after_its_connection_broke(
+    api: ScriptedApi, make_engine: MakeEngine, reply: Reply
+) -> None:
+    api.rules.append(first_times(2, reply))
+    assert make_engine(api).sync(REGISTRATIONS, DAYS).is_complete
+    assert len(api.requests("ClientInfoPeriod")) == 3 * len(DAYS)
+
+
+@pytest.mark.parametrize("reply", [RESET, CUT_OFF_JSON])
+def test_a_part_of_a_day_is_requested_again_after_a_failure(
+    api: ScriptedApi, make_engine: MakeEngine, reply: Reply
+) -> None:
+    api.rules.append(on_day("2026-03-02", TIMED_OUT, longer_than=timedelta(hours=7)))
+    api.rules.append(first_times(1, reply))
+    assert make_engine(api).sync(REGISTRATIONS, DAYS).is_complete
+    days = days_of(api.requests("ClientInfoPeriod"))
+    # The day, which timed out, and four parts, each requested twice.
+    assert days.count("2026-03-02") == 1 + 4 * 2
+
+
+def test_a_minute_that_cannot_be_read_leaves_its_day_pending_and_is_named(
+    api: ScriptedApi, warehouse: Warehouse, make_engine: MakeEngine
+) -> None:
+    def rule(name: str, request: Fields) -> Reply | None:
+        broken = name == "ClientInfoPeriod" and (
+            request["BegDate"] < "2026-03-02T14:30:30" < request["EndDate"]
+        )
+        return RESET if broken else None
+
+    api.rules.append(rule)
+    assert make_engine(api).sync(REGISTRATIONS, DAYS).pending == 1
+    [reason] = column(
+        warehouse, "select last_error from sync.registration_days where pending_since is not null"
+    )
+    period = r"from 2026-03-02T14:(29|30):\d\d to 2026-03-02T14:3[01]:\d\d"
+    assert re.search(f"{period}: the connection broke", reason)
+    assert len(api.requests("ClientInfoPeriod")) < 70
 
 
 def test_a_day_with_null_rows_counts_as_empty_when_two_polls_agree(

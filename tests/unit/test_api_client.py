@@ -205,6 +205,7 @@ def test_a_byte_order_mark_is_skipped() -> None:
 def test_a_silent_server_is_a_time_out() -> None:
     error = failing(Service(otherwise=lambda _: Response(delay=1.0)), timeout=0.05)
     assert isinstance(error, TransportError)
+    assert error.timed_out
     assert "no complete response within" in str(error)
     assert "LCM_TIMEOUT" in str(error)
 
@@ -224,6 +225,7 @@ def test_a_response_that_trickles_in_is_a_time_out() -> None:
     service.serve = drip  # type: ignore[method-assign]
     error = failing(service, update, timeout=0.1)
     assert isinstance(error, TransportError)
+    assert error.timed_out
     assert "no complete response within" in str(error)
     assert "LCM_TIMEOUT" in str(error)
 
@@ -240,6 +242,7 @@ def test_a_closed_port_and_an_unknown_host_are_transport_errors() -> None:
         error = failing(Service(), api_url=f"http://{host}/x/")
         assert isinstance(error, TransportError)
         assert error.never_sent
+        assert not error.timed_out
 
 
 def test_back_off_grows_and_is_bounded() -> None:
