@@ -1,13 +1,21 @@
-"""Signals of a process: handled or blocked for a while, or sent when its parent has ended."""
+"""Signals of a process, and programs that are started with a function of ours before them.
+
+Python forks for such a function, and libraries run code of theirs around a fork, in both processes.
+An exception that is raised there is printed and dropped, and so was a Ctrl-C: all such programs are
+started by `start_prepared` or `run_prepared`. Without such a function Python runs no code of
+libraries.
+"""
 
 import ctypes
 import os
 import signal
+import subprocess
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
+from types import FrameType
 from typing import Any
 
 # Ctrl-C, a request to end, and the end of the terminal.
@@ -33,13 +41,66 @@ def handling_signals(handlers: Mapping[signal.Signals, Any]) -> Iterator[None]:
 
 
 @contextmanager
-def blocking_signals(numbers: Collection[signal.Signals]) -> Iterator[None]:
-    """Deliver signals at the end of the context; a process started within it blocks them too."""
-    former = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+def delaying_stop_signals() -> Iterator[None]:
+    """Handle STOP_SIGNALS that have a handler at the end of the context.
+
+    They are not blocked: another thread would get them, for which Python calls the handler in the
+    main thread all the same, and a program that is started would inherit the block.
+    """
+    arrived: list[int] = []
+
+    def delay(number: int, _frame: FrameType | None) -> None:
+        arrived.append(number)
+
+    handled = [number for number in STOP_SIGNALS if callable(signal.getsignal(number))]
     try:
-        yield
+        with handling_signals(dict.fromkeys(handled, delay)):
+            yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, former)
+        for number in arrived:
+            signal.raise_signal(number)
+
+
+def start_prepared(
+    command: Sequence[str], prepare: Callable[[], None], **options: Any
+) -> subprocess.Popen[Any]:
+    """Start a program; `prepare` is called in the new process before it. options: of Popen.
+
+    A stop signal that comes meanwhile is handled at the end, and if that raises an exception, the
+    program is killed.
+    """
+    process: subprocess.Popen[Any] | None = None
+    try:
+        with delaying_stop_signals():
+            process = subprocess.Popen(command, preexec_fn=prepare, **options)  # noqa: S603 - ours
+    except BaseException:
+        if process is not None:
+            with process:
+                process.kill()
+        raise
+    return process
+
+
+def run_prepared(
+    command: Sequence[str],
+    prepare: Callable[[], None],
+    *,
+    given: bytes | str | None = None,
+    timeout: float | None = None,
+    **options: Any,
+) -> subprocess.CompletedProcess[Any]:
+    """Run a program as `start_prepared` does, to its end. given: its input.
+
+    timeout: seconds. Raises TimeoutExpired. The program is killed when an exception is raised.
+    """
+    source = subprocess.DEVNULL if given is None else subprocess.PIPE
+    with start_prepared(command, prepare, stdin=source, **options) as process:
+        try:
+            output, errors = process.communicate(given, timeout)
+        except BaseException:
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, output, errors)
 
 
 @cache
@@ -49,9 +110,9 @@ def libc() -> ctypes.CDLL:
 
 
 def parent_death_hook(parent: int, number: signal.Signals = signal.SIGTERM) -> Callable[[], None]:
-    """A preexec function: the kernel sends a signal when `parent` has died; only Linux can.
+    """A function for `start_prepared`: the kernel sends a signal when `parent` has died.
 
-    SIGTERM is the smart shutdown of Postgres.
+    Only Linux can. SIGTERM is the smart shutdown of Postgres.
     """
     # Loaded before the fork.
     libc()

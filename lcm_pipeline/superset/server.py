@@ -22,7 +22,7 @@ from lcm_pipeline.files import end_of_log
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.model.language import DEFAULT_LANGUAGE, Language
 from lcm_pipeline.ports import listen_error
-from lcm_pipeline.processes import parent_death_hook
+from lcm_pipeline.processes import parent_death_hook, start_prepared
 from lcm_pipeline.settings import DEFAULT_TIMEZONE, child_environment
 from lcm_pipeline.settings.secrets import stored_secret
 from lcm_pipeline.superset.bundle import DATABASE_FILE
@@ -139,10 +139,10 @@ def serving(superset: SupersetHome, port: int) -> Iterator[subprocess.Popen[byte
         "--worker-class", "gthread", "--timeout", "120", "--log-level", "warning",
     ]  # fmt: skip
     with superset.open_log() as log:
-        server = subprocess.Popen(  # noqa: S603 - our own arguments
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=superset.folder,
-            env=superset.environment(), preexec_fn=parent_death_hook(os.getpid()),
-            start_new_session=True,
+        server = start_prepared(
+            command, parent_death_hook(os.getpid()),
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=superset.folder,
+            env=superset.environment(), start_new_session=True,
         )  # fmt: skip
         try:
             _await_health(server, port, superset.log)

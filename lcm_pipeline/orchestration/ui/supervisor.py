@@ -28,7 +28,7 @@ from lcm_pipeline.orchestration.storage.instance import (
 from lcm_pipeline.orchestration.storage.local_runs import fail_dead_runs
 from lcm_pipeline.orchestration.ui.programs import BOTH, Program
 from lcm_pipeline.ports import holder_of, listen_error
-from lcm_pipeline.processes import STOP_SIGNALS, blocking_signals, parent_death_hook
+from lcm_pipeline.processes import STOP_SIGNALS, parent_death_hook, start_prepared
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.settings.secrets import stored_secret
 
@@ -193,21 +193,20 @@ def _running(
     """The processes, ended when the context is left, the children of each by itself."""
     processes: dict[Program, subprocess.Popen[bytes]] = {}
     secret = {} if token is None else {UI_TOKEN: token}
+    # One that is killed cannot stop its children itself.
+    tie_to_parent = parent_death_hook(os.getpid(), signal.SIGINT)
+
+    def prepare() -> None:
+        tie_to_parent()
+        # One that comes while Python starts would print a traceback: runner.py unblocks them.
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+
     try:
-        # A signal would raise an exception in what libraries run around a fork, and be lost with
-        # it, or print a traceback while Python starts in the new process: runner.py unblocks them.
-        with blocking_signals(STOP_SIGNALS):
-            for program, words in commands.items():
-                given = {**environment, **secret} if program is Program.WEB else environment
-                # Ctrl-C on a terminal reaches a whole group: each process gets it once, from here,
-                # and not the code servers, which their parents stop.
-                processes[program] = subprocess.Popen(  # noqa: S603 - our own arguments
-                    words,
-                    env=given,
-                    process_group=0,
-                    # One that is killed cannot stop its children itself.
-                    preexec_fn=parent_death_hook(os.getpid(), signal.SIGINT),
-                )
+        for program, words in commands.items():
+            given = {**environment, **secret} if program is Program.WEB else environment
+            # Ctrl-C on a terminal reaches a whole group: each process gets it once, from here, and
+            # not the code servers, which their parents stop.
+            processes[program] = start_prepared(words, prepare, env=given, process_group=0)
         yield processes
     finally:
         for process in processes.values():

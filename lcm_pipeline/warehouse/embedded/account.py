@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lcm_pipeline.processes import libc
+from lcm_pipeline.processes import libc, run_prepared
 from lcm_pipeline.warehouse.embedded.folder import (
     OWN_DATABASE,
     EmbeddedPostgresError,
@@ -135,9 +135,10 @@ def _can_run(account: Account, home: Path, binaries: Path) -> bool:
     libc()
     command = ["/bin/sh", "-c", _PROBE, "probe", str(home), str(binaries / "postgres")]
     try:
-        probe = subprocess.run(  # noqa: S603 - fixed program, paths as arguments
-            command, preexec_fn=account.enter, capture_output=True, timeout=30, check=False
-        )
+        probe = run_prepared(
+            command, account.enter,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=30,
+        )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
         return False
     return probe.returncode == 0

@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 
 from lcm_pipeline.files import last_lines
+from lcm_pipeline.processes import run_prepared
 from lcm_pipeline.warehouse.embedded.account import Account
 from lcm_pipeline.warehouse.embedded.binaries import major_version
 from lcm_pipeline.warehouse.embedded.folder import (
@@ -139,17 +140,16 @@ def _locale_options(major: int) -> list[str]:
 def run_program(command: list[str], account: Account, *, statement: str = "") -> None:
     """Run a program of Postgres as the account; raises EmbeddedPostgresError if it fails."""
     try:
-        done = subprocess.run(  # noqa: S603 - our own arguments
+        done = run_prepared(
             command,
-            input=statement,
-            preexec_fn=account.enter,
+            account.enter,
+            given=statement,
             env=ENVIRONMENT,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
             timeout=_CREATION_SECONDS,
-            check=False,
         )
     except subprocess.TimeoutExpired as error:
         raise EmbeddedPostgresError(

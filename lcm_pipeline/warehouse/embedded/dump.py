@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import IO
 
 from lcm_pipeline.files import end_of_log, last_lines
-from lcm_pipeline.processes import parent_death_hook
+from lcm_pipeline.processes import parent_death_hook, run_prepared, start_prepared
 from lcm_pipeline.warehouse.embedded.binaries import major_version
 from lcm_pipeline.warehouse.embedded.cluster import ENVIRONMENT, SUPERUSER
 from lcm_pipeline.warehouse.embedded.private_server import PrivateServer
@@ -25,18 +25,18 @@ _FIRST_BUILTIN_LOCALE = 17
 
 def copy_roles(old: PrivateServer, new: PrivateServer) -> None:
     """Copy all roles, with their passwords; raises UpgradeError."""
-    dump = subprocess.run(  # noqa: S603 - our own command
+    tie_to_parent = parent_death_hook(os.getpid())
+    dump = run_prepared(
         [str(new.programs / "pg_dumpall"), "--globals-only", "-d", old.address("postgres")],
-        env=ENVIRONMENT, preexec_fn=parent_death_hook(os.getpid()),
-        capture_output=True, check=False,
+        tie_to_parent, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     if dump.returncode != 0:
         raise UpgradeError("the dump of roles", last_lines(dump.stderr.decode("utf-8", "replace")))
     # Initialization has created this one.
     text = dump.stdout.replace(f"\nCREATE ROLE {SUPERUSER};\n".encode(), b"\n")
-    load = subprocess.run(  # noqa: S603 - our own command
-        _psql(new), input=text, env=ENVIRONMENT, preexec_fn=parent_death_hook(os.getpid()),
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False,
+    load = run_prepared(
+        _psql(new), tie_to_parent,
+        given=text, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
     )  # fmt: skip
     if load.returncode != 0:
         raise UpgradeError("the load of roles", last_lines(load.stderr.decode("utf-8", "replace")))
@@ -84,10 +84,9 @@ def _with_new_locale(statement: bytes, new: PrivateServer) -> bytes:
 @contextmanager
 def _process(command: list[str], **pipes: IO[bytes] | int) -> Iterator[subprocess.Popen[bytes]]:
     """A program that is killed when the context is left; the kernel ends it with this process."""
-    process = subprocess.Popen(  # type: ignore[call-overload]  # noqa: S603 - our own command
-        command, env=ENVIRONMENT, preexec_fn=parent_death_hook(os.getpid()),
-        start_new_session=True, **pipes,
-    )  # fmt: skip
+    process = start_prepared(
+        command, parent_death_hook(os.getpid()), env=ENVIRONMENT, start_new_session=True, **pipes
+    )
     try:
         yield process
     finally:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lcm_pipeline.processes import parent_death_hook
+from lcm_pipeline.processes import parent_death_hook, start_prepared
 from lcm_pipeline.waiting import wait_until
 from lcm_pipeline.warehouse.embedded.account import Account
 from lcm_pipeline.warehouse.embedded.cluster import ENVIRONMENT
@@ -71,9 +71,7 @@ def start_postmaster(
         account.enter()
         tie_to_parent()
 
-    return subprocess.Popen(  # noqa: S603 - our own command
-        command, preexec_fn=prepare, env=ENVIRONMENT, **options
-    )
+    return start_prepared(command, prepare, env=ENVIRONMENT, **options)
 
 
 def find_postmaster(data_folder: Path) -> Postmaster | None:
