@@ -75,7 +75,9 @@ def message_of(error: BaseException) -> str:
     if isinstance(error, driver.DataError | driver.IntegrityError):
         return f"the database refused a value ({rule_of(error)}), so this step stored nothing"
     text = database_message(str(error))
-    if isinstance(error, driver.OperationalError) and exit_code_of(error) == FAILED:
+    # psycopg counts a transaction that the server has ended as an internal error.
+    failures = driver.OperationalError | driver.InternalError
+    if isinstance(error, failures) and exit_code_of(error) == FAILED:
         if advice := advice_on_connections(text):
             text += f". {advice}"
         if is_resumable():

@@ -16,6 +16,8 @@ _TRANSIENT = (
     errors.AdminShutdown,
     errors.CrashShutdown,
     errors.IdleSessionTimeout,
+    # The machine of the command was asleep, or its process was stopped.
+    errors.IdleInTransactionSessionTimeout,
 )
 _CONNECTION_LOST = "08"
 _STARTING_UP = (

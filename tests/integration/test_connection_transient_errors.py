@@ -7,6 +7,7 @@ import pytest
 
 from lcm_pipeline.warehouse.connection import Warehouse, is_transient
 from lcm_pipeline.warehouse.embedded.server import embedded_postgres
+from tests.waiting import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +49,19 @@ def test_a_terminated_session_is_transient(warehouse: Warehouse) -> None:
             ended.execute("select 1")
     assert is_transient(failure.value)
     assert is_transient(afterwards.value)
+
+
+def test_a_transaction_that_stood_idle_too_long_is_transient(warehouse: Warehouse) -> None:
+    with warehouse.connect(autocommit=True) as operator, warehouse.connect() as idle:
+        idle.execute("set idle_in_transaction_session_timeout = '10ms'")
+        wait_for(
+            lambda: not operator.execute(
+                "select from pg_stat_activity where pid = %s", [idle.info.backend_pid]
+            ).fetchall()
+        )
+        with pytest.raises(psycopg.errors.IdleInTransactionSessionTimeout) as failure:
+            idle.execute("select 1")
+    assert is_transient(failure.value)
 
 
 def test_too_many_connections_is_transient(warehouse: Warehouse) -> None:
