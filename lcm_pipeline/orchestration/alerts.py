@@ -4,12 +4,16 @@ The only module that uses apprise. An alert states what happened and where to lo
 counts, days, and names of feeds, jobs and fields; no client, no row, and no text of the service.
 """
 
+import copy
 import logging
 import shutil
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import ModuleType
+from typing import Any
 
 import msgspec
 
@@ -21,17 +25,31 @@ from lcm_pipeline.settings import Settings
 from lcm_pipeline.warehouse.status import WarehouseStatus
 
 _LOW_DISK_BYTES = 2_000_000_000
+# After these no alert is begun. One takes up to 30 s, where each of two hosts of a name is tried.
+_BEGIN_SECONDS = 15.0
+# apprise waits for 4: a webhook that works before it responds would get an alert again and again.
+_RESPONSE_SECONDS = 15.0
+_MOST_RECIPIENTS = 32
+
+
+@dataclass(frozen=True)
+class Alert:
+    """One message. title: a line; body: what to do; field: that of the snapshot that shows it."""
+
+    title: str
+    body: str
+    field: str = ""
 
 
 class AlertError(UserError):
-    """An alert could not be sent; the message names the kind of the address, never the address.
+    """Alerts could not be sent to a recipient; the message names the address by position and kind.
 
-    is_delivered: another address has received it.
+    received: those that another recipient has received.
     """
 
-    def __init__(self, message: str, *, is_delivered: bool) -> None:
+    def __init__(self, message: str, *, received: Collection[Alert]) -> None:
         super().__init__(message)
-        self.is_delivered = is_delivered
+        self.received = received
 
 
 class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,14 +81,6 @@ class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def as_cursor(self) -> str:
         """The text that a sensor stores as its cursor."""
         return msgspec.json.encode(self).decode()
-
-
-@dataclass(frozen=True)
-class Alert:
-    """One message. title: a line; body: what to do."""
-
-    title: str
-    body: str
 
 
 def take_snapshot(
@@ -106,42 +116,53 @@ def compare(before: Snapshot, now: Snapshot) -> Iterator[Alert]:
             f"{now.stale_day} is not complete",
             "The day has ended and is not complete in every feed: lcm status shows why, and"
             " lcm sync --missing reads what is missing.",
+            field="stale_day",
         )
     if now.pending > before.pending:
         yield Alert(
             f"pending grew from {before.pending:,} to {now.pending:,}",
             "These clients or days have no proven reading: lcm status --pending lists them. The"
             " next sync reads them first.",
+            field="pending",
         )
     if now.quarantined > before.quarantined:
         yield Alert(
             f"rows in quarantine grew from {before.quarantined:,} to {now.quarantined:,}",
             "They do not fit the payload definition: lcm status --quarantine shows which field.",
+            field="quarantined",
         )
     if failed := set(now.failed_checks) - set(before.failed_checks):
         yield Alert(
             f"{len(failed)} check{'' if len(failed) == 1 else 's'} failed",
             f"{', '.join(sorted(failed))}. The marts were refreshed nevertheless: lcm ui shows what"
             " the check counted, lcm verify --all --fix reads again what differs from the source.",
+            field="failed_checks",
         )
     if new := set(now.fields) - set(before.fields):
         yield Alert(
             f"the service sends {len(new)} new field{'' if len(new) == 1 else 's'}",
             f"The payload definition lacks {join_names(new)}. Their values are stored in the column"
             " extra.",
+            field="fields",
         )
     if now.stopped_run != before.stopped_run:
         yield Alert(
             f"a fuse stopped run {now.stopped_run}",
             "The publish would have deleted or added too much, so nothing of it was stored: lcm"
             " runs shows what. Check the source.",
+            field="stopped_run",
         )
     if now.is_disk_low and not before.is_disk_low:
-        yield Alert("the disk is nearly full", "Free some space, or move LCM_HOME: lcm doctor.")
+        yield Alert(
+            "the disk is nearly full",
+            "Free some space, or move LCM_HOME: lcm doctor.",
+            field="is_disk_low",
+        )
     if now.is_unreadable and not before.is_unreadable:
         yield Alert(
             "the warehouse cannot be read",
             "Until it can be, no other alert on its state is sent: lcm doctor shows why.",
+            field="is_unreadable",
         )
 
 
@@ -155,29 +176,77 @@ def malformed_addresses(settings: Settings) -> list[int]:
     return [number for number, address in addresses if not apprise.Apprise().add(address)]
 
 
-def send(settings: Settings, alert: Alert) -> None:
-    """Send the alert to each address of LCM_ALERT_URLS; raises AlertError when one fails.
+def send(settings: Settings, alerts: Sequence[Alert]) -> None:
+    """Send the alerts to each recipient of LCM_ALERT_URLS; raises AlertError when one lacks some.
 
-    All addresses are tried, so that one that fails does not silence the others.
+    All recipients are served at the same time, so that one that does not respond neither silences
+    nor delays the others, and the evaluation of a sensor, which may take a minute, does not expire.
     """
+    if not alerts:
+        return
     apprise = _load_apprise()
-    addresses = settings.alert_addresses()
-    failed = []
-    for address in addresses:
+    deadline = time.monotonic() + _BEGIN_SECONDS
+
+    def send_to(recipient: Any) -> list[Alert]:
+        service = apprise.Apprise()
+        service.add(recipient)
+        return [
+            alert
+            for alert in alerts
+            if time.monotonic() < deadline
+            and service.notify(
+                title=f"lcm: {alert.title}", body=alert.body, body_format=apprise.NotifyFormat.TEXT
+            )
+        ]
+
+    failed, received = [], []
+    with ThreadPoolExecutor(max_workers=_MOST_RECIPIENTS) as threads:
+        attempts = [
+            [threads.submit(send_to, recipient) for recipient in _recipients(apprise, address)]
+            for address in settings.alert_addresses()
+        ]
+    for number, (address, attempted) in enumerate(
+        zip(settings.alert_addresses(), attempts, strict=True), start=1
+    ):
         scheme, separator, _ = address.partition("://")
         # Without a scheme it may be a token that was put in the wrong place.
-        kind = scheme if separator else "an address without ://"
-        service = apprise.Apprise()
-        if not service.add(address):
+        kind = f"address {number}, {scheme if separator else 'an address without ://'}"
+        sent = [attempt.result() for attempt in attempted]
+        received += [alert for each in sent for alert in each]
+        without = sum(len(each) < len(alerts) for each in sent)
+        if not sent:
             failed.append(f"{kind} (no address that apprise understands)")
-        elif not service.notify(title=f"lcm: {alert.title}", body=alert.body):
-            failed.append(f"{kind} (not delivered)")
+        elif without:
+            share = f" to {without} of {len(sent)} recipients" if len(sent) > 1 else ""
+            failed.append(f"{kind} (not delivered{share})")
     if failed:
+        what = f"the alert {alerts[0].title!r}" if len(alerts) == 1 else f"{len(alerts)} alerts"
         raise AlertError(
-            f"the alert {alert.title!r} could not be sent to {', '.join(failed)}: check"
-            " LCM_ALERT_URLS and that the service can be reached",
-            is_delivered=len(failed) < len(addresses),
+            f"{what} could not be sent to {'; '.join(failed)}: docs/how-to/alerts.md says how to"
+            " see why",
+            received=received,
         )
+
+
+def _recipients(apprise: ModuleType, address: str) -> list[Any]:
+    """The services of apprise that an address names, one for each recipient of a mail or chat.
+
+    A service with several recipients fails when one of them does. Sent again for that one, an alert
+    would come again to all.
+    """
+    service = apprise.Apprise.instantiate(address)
+    if service is None:
+        return []
+    service.socket_read_timeout = max(service.socket_read_timeout, _RESPONSE_SECONDS)
+    targets = getattr(service, "targets", None)
+    if not isinstance(targets, list) or len(targets) < 2:
+        return [service]
+    recipients = []
+    for target in targets:
+        recipient = copy.copy(service)
+        recipient.targets = [target]
+        recipients.append(recipient)
+    return recipients
 
 
 def _load_apprise() -> ModuleType:

@@ -107,9 +107,9 @@ def alert_on_failed_run(context: dg.RunFailureSensorContext) -> None:
         f" {run.run_id[:8]} shows why; the same sync resumes the run.",
     )
     try:
-        send(load_settings(), alert)
+        send(load_settings(), [alert])
     except AlertError as error:
-        if not error.is_delivered:
+        if not error.received:
             # After any error but its own, Dagster moves on to the next run, and this alert is lost.
             raise dg.DagsterInvariantViolationError(str(error)) from error
         context.log.warning(str(error))
@@ -152,20 +152,19 @@ def alert_on_state(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         context.log.warning(str(error))
         now = msgspec.structs.replace(before, is_unreadable=True)
     alerts = list(compare(before, now))
-    problems = []
-    for alert in alerts:
-        try:
-            send(settings, alert)
-        except AlertError as error:
-            # Sent again at the next evaluation, but not if that would repeat it where it arrived.
-            if not error.is_delivered:
-                raise
-            context.log.warning(str(error))
-            problems.append(str(error))
-    # Stored only once all alerts were sent, so that a failed one is sent again.
+    result = f"sent {len(alerts)} alerts" if alerts else "nothing got worse"
+    try:
+        send(settings, alerts)
+    except AlertError as error:
+        if not error.received:
+            raise
+        context.log.warning(str(error))
+        result = str(error)
+        # What nobody has received is compared, and sent, again; the rest would be repeated.
+        missed = [alert.field for alert in alerts if alert not in error.received]
+        now = msgspec.structs.replace(now, **{field: getattr(before, field) for field in missed})
     context.update_cursor(now.as_cursor())
-    sent = f"sent {len(alerts)} alerts" if alerts else "nothing got worse"
-    return dg.SkipReason("; ".join([sent, *problems]))
+    return dg.SkipReason(result)
 
 
 @dg.run_status_sensor(

@@ -28,6 +28,7 @@ from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.status import FeedOverview, WarehouseStatus
 from tests.pipeline.dagster_runs import ScriptedRuns, days
+from tests.waiting import PATIENCE
 
 # A library that apprise depends on still uses imghdr.
 pytestmark = pytest.mark.filterwarnings("ignore:.*imghdr:DeprecationWarning")
@@ -70,7 +71,7 @@ def webhook() -> Iterator[tuple[str, list[dict[str, Any]]]]:
 
 @pytest.fixture
 def mailbox() -> Iterator[tuple[str, list[str]]]:
-    """An SMTP server that stores the mails it receives."""
+    """An SMTP server that stores the mails it receives; it knows no recipient gone@example.org."""
     mails: list[str] = []
 
     class Handler(socketserver.StreamRequestHandler):
@@ -84,9 +85,10 @@ def mailbox() -> Iterator[tuple[str, list[str]]]:
                     while (data := self.rfile.readline()) not in (b".\r\n", b""):
                         text += data
                     mails.append(text.decode())
-                self._reply("221 bye" if verb == "QUIT" else "250 ok")
                 if verb == "QUIT":
+                    self._reply("221 bye")
                     return
+                self._reply("550 unknown" if "gone@" in line else "250 ok")
 
         def _reply(self, line: str) -> None:
             self.wfile.write(f"{line}\r\n".encode())
@@ -104,7 +106,7 @@ def test_an_alert_reaches_a_mailbox_and_a_webhook(
     webhook: tuple[str, list[dict[str, Any]]], mailbox: tuple[str, list[str]]
 ) -> None:
     settings = load_settings(alert_urls=f"{webhook[0]}, {mailbox[0]}")
-    send(settings, Alert("yesterday is not complete", "lcm status says why."))
+    send(settings, [Alert("yesterday is not complete", "lcm status says why.")])
     [posted], [mail] = webhook[1], mailbox[1]
     assert posted["title"] == "lcm: yesterday is not complete"
     assert "lcm status says why." in posted["message"]
@@ -117,10 +119,86 @@ def test_a_failing_address_is_reported_by_its_kind_and_the_others_are_used(
 ) -> None:
     given = f"json://user:s3cr3t@127.0.0.1:1/x nonsense://s3cr3t {webhook[0]}"
     with pytest.raises(AlertError) as failed:
-        send(load_settings(alert_urls=given), Alert("t", "b"))
-    assert "json (not delivered), nonsense (no address" in str(failed.value)
+        send(load_settings(alert_urls=given), [Alert("t", "b")])
+    assert "address 1, json (not delivered); address 2, nonsense (no" in str(failed.value)
     assert "s3cr3t" not in str(failed.value)
     assert len(webhook[1]) == 1
+
+
+def test_a_recipient_who_is_gone_does_not_have_the_alert_repeated_to_the_others(
+    mailbox: tuple[str, list[str]],
+) -> None:
+    alert = Alert("t", "b")
+    with pytest.raises(AlertError, match="not delivered to 1 of 2 recipients") as failed:
+        send(load_settings(alert_urls=f"{mailbox[0]},gone@example.org"), [alert])
+    assert failed.value.received == [alert]
+    assert len(mailbox[1]) == 1
+
+
+def test_recipients_are_served_at_the_same_time() -> None:
+    both = threading.Barrier(2, timeout=PATIENCE)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            both.wait()
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Log nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    with _running(server):
+        urls = " ".join(f"json://127.0.0.1:{server.server_port}/{name}" for name in "ab")
+        send(load_settings(alert_urls=urls), [Alert("t", "b")])
+
+
+def test_an_alert_that_nobody_received_is_sent_again_without_those_that_arrived(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    posted: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            title = json.loads(self.rfile.read(int(self.headers["content-length"])))["title"]
+            is_refused = "new field" in title and title not in posted
+            posted.append(title)
+            self.send_response(500 if is_refused else 200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Log nothing."""
+
+    with warehouse.connect(autocommit=True) as session:
+        session.execute(
+            "insert into sync.registration_days (registration_date, pending_since)"
+            " values ('2026-03-01', now())"
+        )
+        session.execute(
+            "insert into sync.runs (feed, window_from, window_to, status)"
+            " select feed, '2026-03-01'::date, '2026-03-01'::date, 'published' from sync.feeds"
+        )
+        session.execute(
+            "insert into sync.unknown_fields (feed, field_name) values ('leads', 'NewField')"
+        )
+    monkeypatch.setenv("LCM_DATABASE_URL", warehouse.url)
+    sensor = defs.resolve_sensor_def("alert_on_state")
+    cursor: str | None = None
+    evaluations = []
+    with _running(server := ThreadingHTTPServer(("127.0.0.1", 0), Handler)):
+        monkeypatch.setenv("LCM_ALERT_URLS", f"json://127.0.0.1:{server.server_port}/hook")
+        for _ in range(3):
+            posted_before = len(posted)
+            with dg.DagsterInstance.ephemeral() as instance:
+                context = dg.build_sensor_context(instance=instance, cursor=cursor)
+                sensor.evaluate_tick(context)
+                cursor = context.cursor
+            evaluations.append(posted[posted_before:])
+    first, second, third = evaluations
+    assert any(title.startswith("lcm: pending grew from 0 to ") for title in first)
+    assert second == ["lcm: the service sends 1 new field"]
+    assert third == []
 
 
 def test_a_sensor_reports_what_got_worse_once_and_no_personal_data(
@@ -327,7 +405,7 @@ def test_doctor_counts_addresses_that_cannot_be_used_without_showing_them() -> N
     assert wrong.found.endswith("apprise does not understand: 2")
     assert "s3cr3t" not in str(wrong)
     with pytest.raises(AlertError, match="without ://") as failed:
-        send(load_settings(alert_urls="s3cr3t"), Alert("title", "body"))
+        send(load_settings(alert_urls="s3cr3t"), [Alert("title", "body")])
     assert "s3cr3t" not in str(failed.value)
     assert [one.state for one in found("json://localhost/")] == [Level.OK]
     assert not found()
