@@ -7,6 +7,7 @@ import pytest
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
+from lcm_pipeline.warehouse.migrations import migrate
 from tests.conftest import MakeSettings, Programme
 from tests.syncing import MARCH, sync_everything
 
@@ -28,6 +29,17 @@ def test_a_publication_for_all_tables_breaks_nothing(
     sync_everything(settings, warehouse, Window(next_day, next_day))
     refresh_marts(warehouse)
     refresh_marts(warehouse, everything=True)
+
+
+def test_marts_that_a_publication_has_can_be_recreated(
+    programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    sync_everything(make_settings(programme(clients=3), warehouse), warehouse)
+    refresh_marts(warehouse)
+    with warehouse.connect(autocommit=True) as session:
+        session.execute("create publication marts for tables in schema mart")
+        session.execute("update public.lcm_marts set checksum = '' where name = 'cheques'")
+    assert migrate(warehouse) == ["mart.cheques"]
 
 
 def test_every_table_has_a_replica_identity(warehouse: Warehouse) -> None:

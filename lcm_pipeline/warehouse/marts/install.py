@@ -94,6 +94,8 @@ def _recreate(session: psycopg.Connection, affected: list[Mart], surplus: set[st
                 # Sessions of lcm_loader refresh it through a function of that owner.
                 _give_to_owner(session, mart)
             if refresher is not None and mart.kind == "table":
+                # A publication of the schema has the new table too, and refuses to delete from it.
+                session.execute(query("identify_replicas"))
                 refresher.replace(mart)
     if refresher is not None:
         refresher.close()
