@@ -170,6 +170,22 @@ def test_rights_on_columns_of_marts_and_of_views_of_others_are_kept(
     assert may == (True, True)
 
 
+def test_a_publication_keeps_the_marts_that_it_names(warehouse: Warehouse, sql_copy: Path) -> None:
+    published = "select tablename, attnames, rowfilter from pg_publication_tables"
+    with warehouse.connect(autocommit=True) as session:
+        session.execute(
+            'create publication "for BI" for table mart.refunds (day, pos_id)'
+            " where (day > '2026-01-01' and pos_id <> 0), mart.sales_daily"
+            " with (publish = 'insert')"
+        )
+        before = session.execute(published).fetchall()
+    path = sql_copy / "cheques.sql"
+    path.write_text(f"{path.read_text()}-- changed\n")
+    assert _install(warehouse) == ["cheques"]
+    with warehouse.connect(autocommit=True) as session:
+        assert session.execute(published).fetchall() == before
+
+
 @pytest.mark.usefixtures("visitor")
 def test_the_right_to_grant_rights_on_marts_and_on_views_of_others_is_kept(
     warehouse: Warehouse, sql_copy: Path

@@ -172,17 +172,26 @@ def _recreate_other_views(session: psycopg.Connection, dropped: dict[str, list[s
 def _objects_on_marts(session: psycopg.Connection) -> set[str]:
     """Functions, triggers, columns and others of users that are dropped with marts, by name.
 
-    The name of a right on columns is the statement that grants it.
+    The name of a right on columns, and of a table in a publication, is the statement that adds it.
     """
     return {name for (name,) in session.execute(query("objects_on_marts")).fetchall()}
 
 
 def _require_kept(session: psycopg.Connection, attached: set[str]) -> None:
-    """Grant dropped rights on columns again; raise MartInUseError if something else is gone."""
-    for grant in filter(lambda name: name.startswith("grant "), attached):
-        missing = suppress(psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedTable)
-        with missing, session.transaction():
-            session.execute(grant.encode())
+    """Add dropped rights on columns, and tables to publications, again.
+
+    Raises MartInUseError if something else is gone, or may not be added.
+    """
+    for statement in attached:
+        if not statement.startswith(("grant ", "alter publication ")):
+            continue
+        refused = suppress(
+            psycopg.errors.UndefinedColumn,
+            psycopg.errors.UndefinedTable,
+            psycopg.errors.InsufficientPrivilege,
+        )
+        with refused, session.transaction():
+            session.execute(statement.encode())
     if lost := attached - _objects_on_marts(session):
         listed = "\n".join(f"  {name}" for name in sorted(lost))
         raise MartInUseError(

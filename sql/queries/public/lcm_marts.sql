@@ -127,4 +127,28 @@ from hanging
 inner join pg_attribute as attributes
     on attributes.attrelid = hanging.objid and hanging.classid = 'pg_class'::regclass
 cross join aclexplode(attributes.attacl) as granted
+union
+select
+    format(
+        'alter publication %I add table %s%s%s',
+        pg_publication.pubname,
+        pg_publication_rel.prrelid::regclass,
+        (
+            select
+                format(
+                    ' (%s)',
+                    string_agg(quote_ident(attributes.attname), ', ' order by attributes.attnum)
+                )
+            from pg_attribute as attributes
+            where
+                attributes.attrelid = pg_publication_rel.prrelid
+                and attributes.attnum = any(pg_publication_rel.prattrs)
+            having count(*) > 0
+        ),
+        ' where (' || pg_get_expr(pg_publication_rel.prqual, pg_publication_rel.prrelid) || ')'
+    ) as name
+from hanging
+inner join pg_publication_rel
+    on pg_publication_rel.oid = hanging.objid and hanging.classid = 'pg_publication_rel'::regclass
+inner join pg_publication on pg_publication.oid = pg_publication_rel.prpubid
 order by name;
