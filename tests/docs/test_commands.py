@@ -301,6 +301,7 @@ _RULES = [
     Rule(r"(systemctl|journalctl|useradd|install) ?.*", _systemd,
          "changes the machine; see tests/deploy"),
     Rule(r"tar .*", _elsewhere, "is tar's own"),
+    Rule(r"APPRISE_URLS='.*' apprise .*", _elsewhere, "is apprise's own, and sends a mail"),
     Rule(r"create role (etl login createrole|lcm_\w+ nologin|daily_sync).*",
          _elsewhere, "is run in order by test_managed_postgres.py"),
     Rule(r"create database dagster.*", _elsewhere, "is run in order by test_managed_postgres.py"),
