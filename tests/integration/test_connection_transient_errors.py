@@ -55,9 +55,11 @@ def test_a_transaction_that_stood_idle_too_long_is_transient(warehouse: Warehous
     with warehouse.connect(autocommit=True) as operator, warehouse.connect() as idle:
         idle.execute("set idle_in_transaction_session_timeout = '10ms'")
         wait_for(
-            lambda: not operator.execute(
-                "select from pg_stat_activity where pid = %s", [idle.info.backend_pid]
-            ).fetchall()
+            lambda: (
+                not operator.execute(
+                    "select from pg_stat_activity where pid = %s", [idle.info.backend_pid]
+                ).fetchall()
+            )
         )
         with pytest.raises(psycopg.errors.IdleInTransactionSessionTimeout) as failure:
             idle.execute("select 1")
