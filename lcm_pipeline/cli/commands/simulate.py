@@ -1,5 +1,6 @@
 """`lcm simulate`: serve a simulated programme over HTTP."""
 
+import inspect
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
@@ -116,22 +117,23 @@ def simulate(
 
 
 def _lines(described: dict[str, str]) -> str:
-    return "\n".join(f"    - {name}: {what}" for name, what in described.items())
+    return "\n".join(f"- {name}: {what}" for name, what in described.items())
 
 
-simulate.__doc__ = f"""{(simulate.__doc__ or "").rstrip()}
+# Python 3.13 removes the indentation of docstrings, older versions do not.
+simulate.__doc__ = f"""{inspect.getdoc(simulate)}
 
-    \b
-    Quirks, deviations of the responses, with their defaults:
+\b
+Quirks, deviations of the responses, with their defaults:
 {_lines(described_quirks())}
 
-    \b
-    Faults, as in --fault '{{"kind": "server_error", "every": 50}}':
+\b
+Faults, as in --fault '{{"kind": "server_error", "every": 50}}':
 {_lines(FAULTS)}
 
-    Besides its kind, a rule has nth, every or probability (which calls fail),
-    times (at most how often), endpoint and client (which calls it applies to).
-    """
+Besides its kind, a rule has nth, every or probability (which calls fail),
+times (at most how often), endpoint and client (which calls it applies to).
+"""
 
 
 def programme_config(
