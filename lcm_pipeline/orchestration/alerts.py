@@ -29,7 +29,7 @@ _LOW_DISK_BYTES = 2_000_000_000
 _BEGIN_SECONDS = 15.0
 # apprise waits for 4: a webhook that works before it responds would get an alert again and again.
 _RESPONSE_SECONDS = 15.0
-_MOST_RECIPIENTS = 32
+_MAX_RECIPIENTS = 32
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ def send(settings: Settings, alerts: Sequence[Alert]) -> None:
         ]
 
     failed, received = [], []
-    with ThreadPoolExecutor(max_workers=_MOST_RECIPIENTS) as threads:
+    with ThreadPoolExecutor(max_workers=_MAX_RECIPIENTS) as threads:
         attempts = [
             [threads.submit(send_to, recipient) for recipient in _recipients(apprise, address)]
             for address in settings.alert_addresses()
