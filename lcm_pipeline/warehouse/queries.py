@@ -9,12 +9,15 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
+from psycopg.rows import class_row
 from psycopg.sql import SQL, Composable, Composed, Identifier
 
 from lcm_pipeline.files import shipped
+
+RowT = TypeVar("RowT")
 
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 _COMMENTS = re.compile(r"\A(?:(-- tag: .*\n)|--.*\n)+")
@@ -55,6 +58,27 @@ def fetch_value(
     """The first column of the row that a statement returns; None without a row."""
     row = session.execute(query(name), values).fetchone()
     return None if row is None else row[0]
+
+
+def fetch_rows(
+    session: psycopg.Connection,
+    kind: type[RowT],
+    name: str,
+    values: Mapping[str, Any] | None = None,
+) -> list[RowT]:
+    """The rows that a statement returns, as instances of a class with its columns."""
+    with session.cursor(row_factory=class_row(kind)) as cursor:
+        return cursor.execute(query(name), values).fetchall()
+
+
+def fetch_row(
+    session: psycopg.Connection,
+    kind: type[RowT],
+    name: str,
+    values: Mapping[str, Any] | None = None,
+) -> RowT | None:
+    """The row that a statement returns, as `fetch_rows`; None without a row."""
+    return next(iter(fetch_rows(session, kind, name, values)), None)
 
 
 def fetch_count(session: psycopg.Connection, statement: SQL | Composed) -> int:

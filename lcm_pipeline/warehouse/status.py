@@ -9,19 +9,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any, TypeVar
 
 import psycopg
-from psycopg.rows import class_row
 
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.errors import OTHER_SCHEMA_ERRORS, WarehouseUnavailableError
 from lcm_pipeline.warehouse.marts.refresh import marts_behind
 from lcm_pipeline.warehouse.migrations import require_current_schema
-from lcm_pipeline.warehouse.queries import fetch_value, query
-
-RowT = TypeVar("RowT")
+from lcm_pipeline.warehouse.queries import fetch_rows, fetch_value, query
 
 FAILED_STATES = frozenset({"failed", "interrupted", "stopped", "abandoned"})
 
@@ -202,7 +198,7 @@ class WarehouseStatus:
 def read_overview(warehouse: Warehouse) -> list[FeedOverview]:
     """Read one entry per feed, in the order in which they are synced."""
     with warehouse.connect() as session:
-        return _fetch(session, FeedOverview, "overview")
+        return fetch_rows(session, FeedOverview, "overview")
 
 
 def read_status(
@@ -220,16 +216,20 @@ def read_status(
     """
     with _open_snapshot(warehouse) as session:
         return WarehouseStatus(
-            feeds=_fetch(session, FeedOverview, "overview"),
+            feeds=fetch_rows(session, FeedOverview, "overview"),
             last_runs=_read_runs(session, most_of_feed=1, most=1_000),
             retired_count=int(fetch_value(session, "count_retired") or 0),
             unmapped_lead_statuses=_read_unmapped_lead_statuses(session),
             conventions=_read_conventions(session),
-            pending=_fetch(session, PendingTask, "pending_tasks") if lists_pending else None,
+            pending=fetch_rows(session, PendingTask, "pending_tasks") if lists_pending else None,
             quarantine=(
-                _fetch(session, QuarantinedRow, "quarantined_rows") if lists_quarantine else None
+                fetch_rows(session, QuarantinedRow, "quarantined_rows")
+                if lists_quarantine
+                else None
             ),
-            retired=_fetch(session, RetiredClient, "retired_clients") if lists_retired else None,
+            retired=(
+                fetch_rows(session, RetiredClient, "retired_clients") if lists_retired else None
+            ),
             marts_behind=_compare_marts(session) if compares_marts else None,
         )
 
@@ -255,7 +255,7 @@ def missing_window(warehouse: Warehouse, start: date | None, yesterday: date) ->
     WarehouseUnavailableError if neither is known.
     """
     with _open_snapshot(warehouse) as session:
-        feeds = _fetch(session, _Days, "incomplete_days")
+        feeds = fetch_rows(session, _Days, "incomplete_days")
     firsts, lasts = set[date](), set[date]()
     for feed in feeds:
         if feed.first_day is None or feed.last_day is None:
@@ -331,7 +331,7 @@ def _open_snapshot(warehouse: Warehouse) -> Iterator[Session]:
 
 def _read_runs(session: Session, *, most_of_feed: int, most: int) -> list[RunSummary]:
     values = {"most_of_feed": most_of_feed, "most": most}
-    return _fetch(session, RunSummary, "newest_runs", values)
+    return fetch_rows(session, RunSummary, "newest_runs", values)
 
 
 def _read_unmapped_lead_statuses(session: Session) -> list[str] | None:
@@ -344,7 +344,7 @@ def _read_unmapped_lead_statuses(session: Session) -> list[str] | None:
 def _read_conventions(session: Session) -> list[Convention] | None:
     if not fetch_value(session, "may_read_conventions"):
         return None
-    return _fetch(session, Convention, "conventions_in_use")
+    return fetch_rows(session, Convention, "conventions_in_use")
 
 
 def _compare_marts(session: Session) -> list[str] | None:
@@ -356,11 +356,3 @@ def _compare_marts(session: Session) -> list[str] | None:
     except (psycopg.errors.InsufficientPrivilege, *OTHER_SCHEMA_ERRORS):
         # A login for monitoring may not use the schemas mart and refresh.
         return None
-
-
-def _fetch(
-    session: Session, kind: type[RowT], name: str, values: dict[str, Any] | None = None
-) -> list[RowT]:
-    """The rows of a statement of sql/queries, as instances of a class with its columns."""
-    with session.cursor(row_factory=class_row(kind)) as cursor:
-        return cursor.execute(query(name), values).fetchall()

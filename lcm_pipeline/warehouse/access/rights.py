@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import psycopg
-from psycopg.rows import class_row
 
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.errors import WarehouseUnavailableError
-from lcm_pipeline.warehouse.queries import query
+from lcm_pipeline.warehouse.queries import fetch_row, query
 
 logger = logging.getLogger(__name__)
 
@@ -201,8 +200,7 @@ def _count_rights(session: psycopg.Connection) -> dict[str, int]:
 
 
 def _read(session: psycopg.Connection) -> _Rights:
-    with session.cursor(row_factory=class_row(_Rights)) as cursor:
-        rights = cursor.execute(query("rights_of_user")).fetchone()
+    rights = fetch_row(session, _Rights, "rights_of_user")
     assert rights is not None  # noqa: S101 - the query returns one row
     return rights
 

@@ -12,10 +12,9 @@ from datetime import date, timedelta
 from typing import Self
 
 import psycopg
-from psycopg.rows import class_row
 from psycopg.sql import SQL, Identifier
 
-from lcm_pipeline.warehouse.queries import composed, fetch_value, queries, query
+from lcm_pipeline.warehouse.queries import composed, fetch_row, fetch_value, queries, query
 from lcm_pipeline.warehouse.sessions import analyze
 
 # Settings of the statement that reads operations client by client: from what the planner expects of
@@ -80,8 +79,7 @@ class Scope:
     @classmethod
     def of_changes(cls, session: psycopg.Connection, *, is_full: bool) -> Self:
         """The scope of the changes since the last refresh; is_full: of everything instead."""
-        with session.cursor(row_factory=class_row(Elapsed)) as cursor:
-            elapsed = cursor.execute(query("days_passed")).fetchone() or Elapsed()
+        elapsed = fetch_row(session, Elapsed, "days_passed") or Elapsed()
         scope = cls(session, is_full or elapsed.is_full, elapsed)
         if not scope.is_full:
             scope.add("scope_changed_clients")

@@ -8,10 +8,9 @@ import getpass
 from dataclasses import dataclass
 
 import psycopg
-from psycopg.rows import class_row
 
 from lcm_pipeline.warehouse.outbox.push_lock import PushLostError, keep_push_lock
-from lcm_pipeline.warehouse.queries import query
+from lcm_pipeline.warehouse.queries import fetch_row, fetch_rows, query
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
 
@@ -79,12 +78,7 @@ def end_push(
 ) -> PushReport:
     """Close a push and count its updates by status; raises PushLostError if another began."""
     values = {"push_id": push.push_id, "status": status, "error": error, "requests": requests}
-
-    def close(session: psycopg.Connection) -> PushReport | None:
-        with session.cursor(row_factory=class_row(PushReport)) as cursor:
-            return cursor.execute(query("close_push"), values).fetchone()
-
-    report = reconnecting.run(close)
+    report = reconnecting.run(lambda session: fetch_row(session, PushReport, "close_push", values))
     if report is None:
         raise PushLostError(push.push_id)
     return report
@@ -93,8 +87,7 @@ def end_push(
 def reasons_of(session: psycopg.Connection, push_id: int, most: int) -> list[Reason]:
     """Why updates of a push were rejected, partial or failed, the most frequent first."""
     values = {"push_id": push_id, "most": most}
-    with session.cursor(row_factory=class_row(Reason)) as cursor:
-        return cursor.execute(query("reasons_of_push"), values).fetchall()
+    return fetch_rows(session, Reason, "reasons_of_push", values)
 
 
 def put_back_refused(session: psycopg.Connection, push: Push) -> None:

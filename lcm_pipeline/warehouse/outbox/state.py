@@ -2,10 +2,8 @@
 
 from dataclasses import dataclass
 
-from psycopg.rows import class_row
-
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.queries import fetch_value, query
+from lcm_pipeline.warehouse.queries import fetch_row, fetch_value
 
 
 @dataclass(frozen=True)
@@ -33,10 +31,7 @@ class OutboxState:
 
 def read_outbox(warehouse: Warehouse) -> OutboxState | None:
     """Read the state of the outbox; None before the migration that creates outbox.pushes."""
-    with (
-        warehouse.connect(autocommit=True, application_name="lcm outbox") as session,
-        session.cursor(row_factory=class_row(OutboxState)) as cursor,
-    ):
+    with warehouse.connect(autocommit=True, application_name="lcm outbox") as session:
         if not fetch_value(session, "has_pushes"):
             return None
-        return cursor.execute(query("outbox_state")).fetchone()
+        return fetch_row(session, OutboxState, "outbox_state")

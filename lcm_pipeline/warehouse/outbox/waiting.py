@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-from psycopg.rows import class_row, dict_row
+from psycopg.rows import dict_row
 
 from lcm_pipeline.model.profiles import KnownProfile, ProfileUpdate, Value, Values
 from lcm_pipeline.warehouse.outbox.pushes import Push, PushReport
-from lcm_pipeline.warehouse.queries import fetch_value, query
+from lcm_pipeline.warehouse.queries import fetch_rows, fetch_value, query
 
 _NO_LIMIT = 2**63 - 1
 
@@ -44,8 +44,7 @@ def next_updates(
 ) -> list[WaitingUpdate]:
     """The next updates that the push may take, oldest first, with ids above `after`."""
     values = {**vars(push), "after": after, "most": most}
-    with session.cursor(row_factory=class_row(WaitingUpdate)) as cursor:
-        return cursor.execute(query("next_updates"), values).fetchall()
+    return fetch_rows(session, WaitingUpdate, "next_updates", values)
 
 
 def count_waiting(session: psycopg.Connection, push: Push) -> int:
@@ -74,8 +73,7 @@ def known_clients(session: psycopg.Connection, client_ids: Sequence[int]) -> set
 def stuck_updates(session: psycopg.Connection, push: PushReport, most: int) -> list[StuckUpdate]:
     """Updates that a push left for another attempt, and how many later ones each holds back."""
     values = {"undo_of": push.undo_of, "most": most}
-    with session.cursor(row_factory=class_row(StuckUpdate)) as cursor:
-        return cursor.execute(query("stuck_updates"), values).fetchall()
+    return fetch_rows(session, StuckUpdate, "stuck_updates", values)
 
 
 def known_profiles(
