@@ -16,7 +16,7 @@ from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.migrations import grant_missing_rights, migrate
 from lcm_pipeline.warehouse.partitions import ensure_partitions
-from lcm_pipeline.warehouse.privacy import expiration
+from lcm_pipeline.warehouse.privacy import old_months
 from lcm_pipeline.warehouse.privacy.client_rows import OtherTablesError
 from lcm_pipeline.warehouse.privacy.expiration import expire
 from lcm_pipeline.warehouse.privacy.forgetting import (
@@ -127,7 +127,7 @@ def test_a_loader_syncs_pushes_repairs_removes_and_erases(
     with loader.connect(autocommit=True) as session:
         ensure_partitions(session, "core", "leads", [date(2024, 1, 1)])
     now = datetime(2026, 3, 31, 12, tzinfo=UTC)
-    monkeypatch.setattr(expiration, "_PATIENCE_SECONDS", 0)
+    monkeypatch.setattr(old_months, "_PATIENCE_SECONDS", 0)
     with warehouse.connect() as reader:
         reader.execute("select count(*) from core.leads")
         [left] = expire(loader, 2, settings.zone, now).left

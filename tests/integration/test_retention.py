@@ -26,7 +26,7 @@ from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.ingest.resets import reset_clients
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.partitions import ensure_partitions
-from lcm_pipeline.warehouse.privacy import expiration
+from lcm_pipeline.warehouse.privacy import expiration, old_months, old_rows
 from lcm_pipeline.warehouse.privacy.expiration import (
     Expiration,
     expire,
@@ -92,8 +92,8 @@ def test_whole_months_are_held_beside_the_present_one(held: int, first: date) ->
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many batches as a large programme has."""
-    monkeypatch.setattr(expiration, "_BLOCKS_AT_ONCE", 1)
-    monkeypatch.setattr(expiration, "_BLOCKS_OF_OFFERS_AT_ONCE", 1)
+    monkeypatch.setattr(old_rows, "_BLOCKS_AT_ONCE", 1)
+    monkeypatch.setattr(old_months, "_BLOCKS_OF_OFFERS_AT_ONCE", 1)
 
 
 def test_old_months_go_the_marts_follow_and_everything_that_is_left_adds_up(
@@ -237,7 +237,7 @@ def test_a_sync_takes_old_rows_that_could_not_be_removed_yet_for_neither_vanishe
 
     # A reader of the table has the same effect, where the user is not the owner.
     with monkeypatch.context() as patched:
-        patched.setattr(expiration, "_remove_months", end)
+        patched.setattr(expiration, "remove_months", end)
         with pytest.raises(KeyboardInterrupt):
             two_months(warehouse, settings)
     assert months(warehouse, "core.operations")[0] == "202511"

@@ -58,7 +58,9 @@ on conflict (snapshot_date, client_id) do nothing;
 -- purpose: the months of a table, with their size; also those that an interrupted removal has left
 -- parameters: schema_name, parent
 select
-    months.month_table as name,
+    months.schema_name,
+    months.table_name as parent,
+    months.month_table,
     pg_class.reltuples::bigint as rows,
     pg_total_relation_size(pg_class.oid) as bytes,
     months.is_attached,
