@@ -12,19 +12,9 @@ from dataclasses import dataclass, field
 from psycopg.sql import SQL, Composed, Identifier
 
 from lcm_pipeline.warehouse.marts.definitions import Mart, marts
-from lcm_pipeline.warehouse.marts.differences import (
-    columns_of,
-    formula_of,
-    table_of,
-)
+from lcm_pipeline.warehouse.marts.differences import columns_of, formula_of, table_of
 from lcm_pipeline.warehouse.marts.scope import Scope
 from lcm_pipeline.warehouse.queries import column_list, composed
-
-# The stored rows of the sums that change. The first key is never null, and has an index.
-_OF_CHANGED = """
-join changed_sums on changed_sums.{first} = stored.{first}
-    and ({changed_keys}) is not distinct from ({stored_keys})
-"""
 
 
 @dataclass
@@ -66,7 +56,11 @@ class Sums:
             )
         self._sum_up(mart, "changed_sums", contributions)
         self.scope.session.execute("analyze changed_sums")
-        of_changed = SQL(_OF_CHANGED).format(
+        # The first key is never null, and has an index.
+        of_changed = SQL(
+            "join changed_sums on changed_sums.{first} = stored.{first}"
+            " and ({changed_keys}) is not distinct from ({stored_keys})"
+        ).format(
             first=Identifier(mart.keys[0]),
             changed_keys=column_list(mart.keys, "changed_sums"),
             stored_keys=column_list(mart.keys, "stored"),
