@@ -35,6 +35,11 @@ ToOption = Annotated[
     typer.Option("--to", parser=parse_day, metavar="DAY", help="Last day, included."),
 ]
 
+YesterdayOption = Annotated[
+    bool, typer.Option("--yesterday", help="The last day that has ended, in LCM_TIMEZONE.")
+]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
+
 
 HostOption = Annotated[str, typer.Option(metavar="HOST", help="Address to listen on.")]
 

@@ -1,9 +1,8 @@
 """`lcm adopt`: accept another address of the same programme."""
 
-from typing import Annotated
-
 import typer
 
+from lcm_pipeline.cli.options import YesOption
 from lcm_pipeline.cli.prompts import confirm
 from lcm_pipeline.cli.warehouse import existing_warehouse
 from lcm_pipeline.settings import load_settings
@@ -11,7 +10,7 @@ from lcm_pipeline.warehouse.programme import adopt_programme, programme_of, stor
 
 
 def adopt(
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+    yes: YesOption = False,
 ) -> None:
     """Record that this warehouse's programme has moved to the address in the settings.
 

@@ -8,7 +8,7 @@ import typer
 
 from lcm_pipeline.cli.failures import INCOMPLETE, print_message
 from lcm_pipeline.cli.lazy_group import StrictCommand
-from lcm_pipeline.cli.options import DayOption, output_option, window_of
+from lcm_pipeline.cli.options import DayOption, YesterdayOption, output_option, window_of
 from lcm_pipeline.cli.output import open_output
 from lcm_pipeline.model.extras import requires_extra
 from lcm_pipeline.model.texts import strip_control_characters
@@ -41,9 +41,7 @@ COMMAND = ReportCommand
 
 def report(
     day: DayOption = None,
-    yesterday: Annotated[
-        bool, typer.Option("--yesterday", help="The last day that has ended, in LCM_TIMEZONE.")
-    ] = False,
+    yesterday: YesterdayOption = False,
     week: Annotated[
         str | None,
         typer.Option(

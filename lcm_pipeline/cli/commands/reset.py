@@ -1,10 +1,9 @@
 """`lcm reset`: make the next sync read feeds or clients in full."""
 
-from typing import Annotated
-
 import typer
 
 from lcm_pipeline.cli.feed_options import ClientOption, FeedOption, known_feeds
+from lcm_pipeline.cli.options import YesOption
 from lcm_pipeline.cli.prompts import confirm
 from lcm_pipeline.cli.warehouse import existing_warehouse
 from lcm_pipeline.feeds import FEEDS
@@ -17,7 +16,7 @@ from lcm_pipeline.warehouse.ingest.runs import abandon_commands
 def reset(
     feeds: FeedOption = None,
     clients: ClientOption = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+    yes: YesOption = False,
 ) -> None:
     """Make the next sync read feeds or clients in full, even if they are up to date.
 

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from lcm_pipeline.cli.options import YesOption
 from lcm_pipeline.cli.prompts import confirm
 from lcm_pipeline.cli.warehouse import existing_warehouse
 from lcm_pipeline.settings import load_settings
@@ -16,7 +17,7 @@ def retire(
     undo: Annotated[
         bool, typer.Option("--undo", help="Undo it: the next sync reads the clients in full.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+    yes: YesOption = False,
 ) -> None:
     """Retire clients that the source no longer knows, so that no day waits for them.
 

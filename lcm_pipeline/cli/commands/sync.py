@@ -11,7 +11,7 @@ from lcm_pipeline.cli.failures import INCOMPLETE, explained_identity, print_mess
 from lcm_pipeline.cli.feed_options import ClientOption, FeedOption, known_feeds
 from lcm_pipeline.cli.json_output import print_json
 from lcm_pipeline.cli.lazy_group import lazy_import
-from lcm_pipeline.cli.options import DayOption, FromOption, ToOption, window_of
+from lcm_pipeline.cli.options import DayOption, FromOption, ToOption, YesterdayOption, window_of
 from lcm_pipeline.cli.progress_log import LogFormat, command_progress, log
 from lcm_pipeline.cli.results import print_reports, what_is_incomplete
 from lcm_pipeline.feeds import CLIENT_FEEDS, REGISTRATIONS
@@ -44,9 +44,7 @@ def sync(
     day: DayOption = None,
     first: FromOption = None,
     last: ToOption = None,
-    yesterday: Annotated[
-        bool, typer.Option("--yesterday", help="The last day that has ended, in LCM_TIMEZONE.")
-    ] = False,
+    yesterday: YesterdayOption = False,
     missing: Annotated[
         bool,
         typer.Option(
