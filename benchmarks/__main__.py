@@ -8,7 +8,7 @@ from benchmarks.contestants import OTHERS
 from benchmarks.measuring import ContestantError
 from benchmarks.report import join, write
 from benchmarks.scenarios import SCENARIOS
-from lcm_pipeline.warehouse.embedded.server import EmbeddedPostgresError
+from lcm_pipeline.warehouse.embedded.folder import EmbeddedPostgresError
 
 
 def main() -> int:

@@ -23,8 +23,8 @@ from lcm_pipeline.model.texts import database_message
 from lcm_pipeline.settings import Settings, described_env_file, libpq_variables
 from lcm_pipeline.warehouse.embedded.binaries import OLDEST_MAJOR
 from lcm_pipeline.warehouse.embedded.cluster import is_disk_full
-from lcm_pipeline.warehouse.embedded.folder import ServerFolder
-from lcm_pipeline.warehouse.embedded.server import EmbeddedPostgresError, embedded_postgres
+from lcm_pipeline.warehouse.embedded.folder import EmbeddedPostgresError, ServerFolder
+from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 from lcm_pipeline.warehouse.errors import NothingSyncedError, WarehouseUnavailableError
 from lcm_pipeline.warehouse.poolers import (
     REFUSED_OPTIONS,
@@ -38,7 +38,7 @@ from lcm_pipeline.warehouse.transient_errors import (
     is_transient,
 )
 
-__all__ = ["Session", "Warehouse", "WarehouseUnavailableError", "is_transient", "open_warehouse"]
+__all__ = ["Session", "Warehouse", "is_transient", "open_warehouse"]
 
 # The type of a session in signatures, so that callers need not import psycopg.
 Session = psycopg.Connection[TupleRow]

@@ -14,10 +14,11 @@ from typing import Self, TypeVar
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from lcm_pipeline.warehouse.connection import Warehouse, is_transient
+from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.errors import WarehouseLockedError
 from lcm_pipeline.warehouse.lock_waits import watching_for_locks
 from lcm_pipeline.warehouse.queries import query
+from lcm_pipeline.warehouse.transient_errors import is_transient
 
 ResultT = TypeVar("ResultT")
 # Takes the new session and the backend of the lost one, which may still be running on the server.

@@ -13,13 +13,10 @@ import pytest
 from lcm_pipeline.cli.failures import message_of
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.warehouse import connection
-from lcm_pipeline.warehouse.connection import (
-    Warehouse,
-    WarehouseUnavailableError,
-    is_transient,
-    open_warehouse,
-)
+from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
 from lcm_pipeline.warehouse.embedded.server import embedded_postgres
+from lcm_pipeline.warehouse.errors import WarehouseUnavailableError
+from lcm_pipeline.warehouse.transient_errors import is_transient
 from tests.integration.scripted_postgres import greeting, refusal, scripted_postgres
 
 SECRET = "tr0ub4dor"

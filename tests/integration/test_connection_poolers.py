@@ -12,13 +12,10 @@ import pytest
 from lcm_pipeline.orchestration.storage.instance import dagster_instance
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse import poolers
-from lcm_pipeline.warehouse.connection import (
-    Warehouse,
-    WarehouseUnavailableError,
-    is_transient,
-    open_warehouse,
-)
+from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
+from lcm_pipeline.warehouse.errors import WarehouseUnavailableError
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
+from lcm_pipeline.warehouse.transient_errors import is_transient
 from tests.commands import run
 from tests.conftest import Programme
 from tests.integration.pgbouncer import MISSING, WHY_MISSING, pgbouncer

@@ -8,8 +8,9 @@ import pytest
 from psycopg.sql import SQL, Identifier
 
 from lcm_pipeline.warehouse.access.rights import require_new_months
-from lcm_pipeline.warehouse.connection import Warehouse, WarehouseUnavailableError
+from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.embedded.server import embedded_postgres
+from lcm_pipeline.warehouse.errors import WarehouseUnavailableError
 from lcm_pipeline.warehouse.migrations import grant_missing_rights, migrate
 from tests.commands import run
 from tests.conftest import Programme

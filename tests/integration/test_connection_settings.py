@@ -10,8 +10,9 @@ import pytest
 from lcm_pipeline.orchestration.storage.instance import dagster_instance
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.access.bi_logins import ensure_bi_login
-from lcm_pipeline.warehouse.connection import Warehouse, WarehouseUnavailableError, open_warehouse
+from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
 from lcm_pipeline.warehouse.embedded.server import embedded_postgres
+from lcm_pipeline.warehouse.errors import WarehouseUnavailableError
 from tests.commands import run
 from tests.conftest import Programme
 from tests.integration.postgres_users import Tenant, address, tenant

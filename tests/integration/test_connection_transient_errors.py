@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from lcm_pipeline.warehouse.connection import Warehouse, is_transient
+from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.embedded.server import embedded_postgres
+from lcm_pipeline.warehouse.transient_errors import is_transient
 from tests.waiting import wait_for
 
 

@@ -11,6 +11,7 @@ import pytest
 from lcm_pipeline.warehouse.embedded.binaries import find_binaries, major_version
 from lcm_pipeline.warehouse.embedded.cluster import explanation
 from lcm_pipeline.warehouse.embedded.folder import (
+    EmbeddedPostgresError,
     ServerFolder,
     State,
     announce,
@@ -18,7 +19,7 @@ from lcm_pipeline.warehouse.embedded.folder import (
     opened_lock,
     try_lock,
 )
-from lcm_pipeline.warehouse.embedded.server import EmbeddedPostgresError, embedded_postgres
+from lcm_pipeline.warehouse.embedded.server import embedded_postgres
 from lcm_pipeline.warehouse.embedded.supervisor import Supervisor
 from tests.integration.embedded_users import server_processes
 from tests.waiting import wait_for

@@ -33,8 +33,6 @@ from lcm_pipeline.warehouse.embedded.folder import (
 from lcm_pipeline.warehouse.embedded.sockets import PORT
 from lcm_pipeline.warehouse.embedded.watch import await_server, await_stop, watch_supervisor
 
-__all__ = ["EmbeddedPostgresError", "embedded_postgres"]
-
 _STOPPING_SECONDS = 200.0
 _CHECK_SECONDS = 1.0
 
