@@ -21,5 +21,6 @@ programme.py         the programme whose data it holds;  identity.py  which data
 locks.py             what is locked, and how;  lock_waits.py  who holds a lock that is waited for
 partitions.py        the months of partitioned tables
 request_limits.py    the limits that all processes share
-status.py            what `lcm status` shows;  diagnosis.py  what `lcm doctor` reads
+status.py            what `lcm status` shows;  missing_days.py  what `lcm sync --missing` reads
+diagnosis.py         what `lcm doctor` reads
 """

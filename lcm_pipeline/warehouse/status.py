@@ -7,12 +7,11 @@ and reasons, but no personal data.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 
 import psycopg
 
-from lcm_pipeline.model.windows import Window
 from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.errors import OTHER_SCHEMA_ERRORS, WarehouseUnavailableError
 from lcm_pipeline.warehouse.marts.refresh import marts_behind
@@ -214,7 +213,7 @@ def read_status(
     Raises NothingSyncedError, or WarehouseUnavailableError if the schema is of another version or
     the user may not read the schema sync.
     """
-    with _open_snapshot(warehouse) as session:
+    with open_snapshot(warehouse) as session:
         return WarehouseStatus(
             feeds=fetch_rows(session, FeedOverview, "overview"),
             last_runs=_read_runs(session, most_of_feed=1, most=1_000),
@@ -236,74 +235,19 @@ def read_status(
 
 def read_runs(warehouse: Warehouse, most: int) -> list[RunSummary]:
     """The newest runs, newest first. Raises as read_status does."""
-    with _open_snapshot(warehouse) as session:
+    with open_snapshot(warehouse) as session:
         return _read_runs(session, most_of_feed=most, most=most)
 
 
 def read_unknown_fields(warehouse: Warehouse) -> frozenset[str]:
     """The unknown fields of responses, as FEED.FIELD."""
-    with _open_snapshot(warehouse) as session:
+    with open_snapshot(warehouse) as session:
         rows = session.execute(query("unknown_fields")).fetchall()
     return frozenset(f"{feed}.{name}" for feed, name in rows)
 
 
-def missing_window(warehouse: Warehouse, start: date | None, yesterday: date) -> Window | None:
-    """The window from the first to the last incomplete day of any feed; None if there is none.
-
-    start: the programme's first day; None for the first day that was ever synced. Days before it
-    are not missing. One window, since a range of days takes one reading of each client. Raises
-    WarehouseUnavailableError if neither is known.
-    """
-    with _open_snapshot(warehouse) as session:
-        feeds = fetch_rows(session, _Days, "incomplete_days")
-    firsts, lasts = set[date](), set[date]()
-    for feed in feeds:
-        if feed.first_day is None or feed.last_day is None:
-            # A feed that was never synced gets the days of the other feeds, or all days.
-            firsts |= {other.first_day for other in feeds if other.first_day is not None}
-            firsts |= {start} if start is not None else set()
-            lasts.add(yesterday)
-            continue
-        begins = start if start is None or feed.kept_from is None else max(start, feed.kept_from)
-        if begins is not None and begins < feed.first_day:
-            firsts.add(begins)
-            lasts.add(feed.first_day - timedelta(days=1))
-        if feed.first_incomplete is not None and feed.last_incomplete is not None:
-            firsts.add(feed.first_incomplete)
-            lasts.add(feed.last_incomplete)
-        if feed.last_day < yesterday:
-            firsts.add(feed.last_day + timedelta(days=1))
-            lasts.add(yesterday)
-    if not lasts:
-        return None
-    if not firsts:
-        raise WarehouseUnavailableError(
-            "Nothing was synced yet, so the missing days are not known: set LCM_START_DATE to the"
-            " programme's first day, or give the days with --from and --to"
-        )
-    first = min(firsts) if start is None else max(start, min(firsts))
-    last = min(max(lasts), yesterday)
-    # All incomplete days are before a start that was set later.
-    return None if last < first else Window(first, last)
-
-
-@dataclass(frozen=True)
-class _Days:
-    """The first and last day of a feed in the warehouse, and those of them that are not complete.
-
-    kept_from: the first day whose facts are kept, see `expiration`; None if all are.
-    """
-
-    feed: str
-    first_day: date | None
-    last_day: date | None
-    first_incomplete: date | None
-    last_incomplete: date | None
-    kept_from: date | None
-
-
 @contextmanager
-def _open_snapshot(warehouse: Warehouse) -> Iterator[Session]:
+def open_snapshot(warehouse: Warehouse) -> Iterator[Session]:
     """Open a session with one snapshot; raises as `read_status` does."""
     user = ""
     try:

@@ -25,6 +25,7 @@ from lcm_pipeline.verify.verify import verify_clients
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.ingest.resets import reset_clients
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
+from lcm_pipeline.warehouse.missing_days import missing_window
 from lcm_pipeline.warehouse.partitions import ensure_partitions
 from lcm_pipeline.warehouse.privacy import expiration, old_months, old_rows
 from lcm_pipeline.warehouse.privacy.expiration import (
@@ -33,7 +34,6 @@ from lcm_pipeline.warehouse.privacy.expiration import (
     find_expired,
     first_stored_day,
 )
-from lcm_pipeline.warehouse.status import missing_window
 from tests.commands import run
 from tests.conftest import MakeSettings, Programme
 from tests.databases import fetch_rows, fetch_value

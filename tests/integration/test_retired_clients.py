@@ -22,8 +22,9 @@ from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.ingest.publish import publish
 from lcm_pipeline.warehouse.ingest.retirement import reinstate, retire
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
+from lcm_pipeline.warehouse.missing_days import missing_window
 from lcm_pipeline.warehouse.privacy.forgetting import forget
-from lcm_pipeline.warehouse.status import missing_window, read_status
+from lcm_pipeline.warehouse.status import read_status
 from tests.databases import fetch_rows
 from tests.unit.api_service import Request, Response, Service, running_in_thread
 

@@ -23,8 +23,8 @@ from lcm_pipeline.sync.report import SyncReport
 from lcm_pipeline.warehouse.access.rights import require_new_months
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.migrations import have_old_marts
+from lcm_pipeline.warehouse.missing_days import missing_window
 from lcm_pipeline.warehouse.preparation import programme_warehouse
-from lcm_pipeline.warehouse.status import missing_window
 
 if TYPE_CHECKING:
     from lcm_pipeline.orchestration import executors, launch, run_failures
