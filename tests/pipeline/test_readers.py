@@ -19,6 +19,7 @@ from lcm_pipeline.orchestration.storage.instance import dagster_instance
 from lcm_pipeline.processes import handling_signals
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.simulator.faults import FaultRule
+from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.warehouse import preparation
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.migrations import NewerSchemaError
@@ -31,6 +32,17 @@ from tests.syncing import MARCH
 from tests.waiting import PATIENCE, wait_for
 
 _READERS = 2
+
+
+def _variables(source: RunningSimulator, warehouse: Warehouse, **others: str) -> dict[str, str]:
+    """The settings of a sync whose readers are processes of their own."""
+    return {
+        "LCM_API_URL": source.url,
+        "LCM_DATABASE_URL": warehouse.url,
+        "LCM_EXECUTOR": "multiprocess",
+        "LCM_READERS": str(_READERS),
+        **others,
+    }
 
 
 def test_with_several_readers_a_feed_is_start_readers_publish() -> None:
@@ -65,11 +77,7 @@ def test_readers_in_separate_processes_load_what_the_source_has(
     ended = run(
         tmp_path,
         "sync", "--from", str(MARCH.first), "--to", str(MARCH.last),
-        LCM_API_URL=source.url,
-        LCM_DATABASE_URL=warehouse.url,
-        LCM_EXECUTOR="multiprocess",
-        LCM_READERS=str(_READERS),
-        LCM_MAX_RPS="500",
+        **_variables(source, warehouse, LCM_MAX_RPS="500"),
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     assert "favourites" in ended.stdout
@@ -116,13 +124,7 @@ def test_ctrl_c_ends_a_sync_whose_readers_are_stopped_and_the_next_one_goes_on(
 ) -> None:
     source = programme(clients=60, quirks=["latency_ms=40"])
     words = ("sync", "--from", str(MARCH.first), "--to", str(MARCH.last))
-    variables = {
-        "LCM_API_URL": source.url,
-        "LCM_DATABASE_URL": warehouse.url,
-        "LCM_EXECUTOR": "multiprocess",
-        "LCM_READERS": str(_READERS),
-        "LCM_CONCURRENCY": "1",
-    }
+    variables = _variables(source, warehouse, LCM_CONCURRENCY="1")
 
     def is_reading() -> bool:
         counts = source.service.traffic.counts()["by_endpoint"]
@@ -146,12 +148,7 @@ def test_ctrl_c_while_the_server_of_the_readers_starts_ends_a_sync_without_a_tra
     programme: Programme, warehouse: Warehouse, tmp_path: Path
 ) -> None:
     source = programme(clients=10)
-    variables = {
-        "LCM_API_URL": source.url,
-        "LCM_DATABASE_URL": warehouse.url,
-        "LCM_EXECUTOR": "multiprocess",
-        "LCM_READERS": str(_READERS),
-    }
+    variables = _variables(source, warehouse)
     with running(tmp_path, "sync", "--date", str(MARCH.last), **variables) as command:
 
         def has_server() -> bool:
@@ -172,11 +169,7 @@ def test_sigterm_is_never_ignored_during_a_sync_in_a_background_job(
     programme: Programme, warehouse: Warehouse, tmp_path: Path
 ) -> None:
     source = programme(clients=10)
-    variables = {
-        "LCM_API_URL": source.url,
-        "LCM_DATABASE_URL": warehouse.url,
-        "LCM_EXECUTOR": "multiprocess",
-    }
+    variables = _variables(source, warehouse, LCM_READERS="1")
     with ExitStack() as stack:
         # As a shell starts a background job. Where pytest runs in one, this process ignores SIGTERM
         # once Dagster has given it the handler of Ctrl-C, and a new process would inherit that.
