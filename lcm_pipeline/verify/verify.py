@@ -83,11 +83,9 @@ def verify_these(
     progress: Progress | None = None,
 ) -> Verification:
     """Compare some clients, feed by feed; memory holds what is in flight. Raises SyncError."""
-    verification = Verification(clients=len(client_ids))
     progress = progress or LoggedProgress()
     with ReconnectingSession(warehouse, "lcm verify") as reconnecting:
-        asyncio.run(_verify(settings, warehouse, reconnecting, client_ids, progress, verification))
-    return verification
+        return asyncio.run(_verify(settings, warehouse, reconnecting, client_ids, progress))
 
 
 async def _verify(
@@ -96,8 +94,8 @@ async def _verify(
     reconnecting: ReconnectingSession,
     client_ids: Sequence[int],
     progress: Progress,
-    verification: Verification,
-) -> None:
+) -> Verification:
+    verification = Verification(clients=len(client_ids))
     kept_from = reconnecting.run(read_kept_from)
     async with (
         LoyaltyApi.from_settings(settings) as api,
@@ -126,7 +124,8 @@ async def _verify(
             await fan_out.run(chunks)
             await monitor.check_at_end()
             progress.finish(feed.name)
-        verification.requests += api.counts.requests
+        verification.requests = api.counts.requests
+    return verification
 
 
 @dataclass(frozen=True)
