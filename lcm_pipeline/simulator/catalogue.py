@@ -51,7 +51,7 @@ BONUS_SOURCES: dict[int, str | None] = {
     5: "Приведи друга",
     6: "День рождения",
     BURNT: "Сгорание",
-    8: "Покупка друга",
+    FRIENDS_PURCHASE: "Покупка друга",
     12: None,
 }
 GIFT_SOURCES = (2, 2, 2, 3, 5, 6, 8, 12)
