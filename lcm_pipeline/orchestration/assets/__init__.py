@@ -1,1 +1,6 @@
-"""The assets: the feeds from the registry, the marts from sql/marts, the outbox."""
+"""The assets.
+
+feeds.py            the feeds, from the registry
+marts.py            the marts, from sql/marts
+profile_updates.py  the outbox
+"""
