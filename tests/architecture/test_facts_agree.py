@@ -9,8 +9,10 @@ import pytest
 from lcm_pipeline.cli.commands import HELP_LINES
 from lcm_pipeline.model.tables import CORE_TABLES, CoreTable
 from lcm_pipeline.settings import Settings
+from lcm_pipeline.transform.pseudonyms import HASHED_COLUMNS
 from lcm_pipeline.transform.values import EARLIEST_DAY
 from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.privacy import pseudonymizing
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -45,6 +47,20 @@ def test_a_table_of_the_model_matches_the_migrations(
     assert columns.pop("extra") == "jsonb"
     assert {n: t for n, t in columns.items() if n not in _BOOKKEEPING} == modelled
     assert key == table.key
+
+
+def test_a_new_key_rewrites_every_column_that_a_reading_hashes(warehouse: Warehouse) -> None:
+    hashed = {column for columns in HASHED_COLUMNS.values() for column in columns}
+    with warehouse.connect() as session:
+        stored = session.execute(
+            "select nspname, relname, attname from pg_attribute"
+            " join pg_class on pg_class.oid = attrelid"
+            " join pg_namespace on pg_namespace.oid = relnamespace"
+            " where nspname in ('core', 'history') and relkind in ('r', 'p') and not relispartition"
+            " and attname = any(%s)",
+            (list(hashed),),
+        ).fetchall()
+    assert {*pseudonymizing._PHONES, *pseudonymizing._CARDS} == set(stored)
 
 
 def test_the_marts_begin_with_the_first_day_of_which_rows_are_stored(warehouse: Warehouse) -> None:
