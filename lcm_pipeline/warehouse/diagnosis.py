@@ -10,7 +10,7 @@ from lcm_pipeline.warehouse.access import rights
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.errors import WarehouseUnavailableError
 from lcm_pipeline.warehouse.privacy.keys import require_pseudonyms
-from lcm_pipeline.warehouse.queries import query
+from lcm_pipeline.warehouse.queries import fetch_column, fetch_value, query
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,7 @@ def read_facts(warehouse: Warehouse) -> WarehouseFacts:
         now = datetime.now(UTC)
         assert row is not None  # noqa: S101 - the query returns one row
         user, is_standby, clock, size, has_time_zone = row
-        zone = None
-        if has_time_zone:
-            found = session.execute(query("time_zone_of_days")).fetchone()
-            zone = str(found[0]) if found else None
+        zone = fetch_value(session, "time_zone_of_days") if has_time_zone else None
         missing: tuple[str, ...] = ()
         try:
             rights.require_use(session)
@@ -62,7 +59,7 @@ def read_facts(warehouse: Warehouse) -> WarehouseFacts:
 def tables_without_key(warehouse: Warehouse) -> list[str]:
     """The tables whose keys, which the sync relies on, are missing; of a schema that is current."""
     with warehouse.connect(autocommit=True, application_name="lcm doctor") as session:
-        return [str(name) for (name,) in session.execute(query("tables_without_key"))]
+        return fetch_column(session, "tables_without_key")
 
 
 def problem_with_keys(warehouse: Warehouse, pseudonyms: Pseudonyms) -> str | None:

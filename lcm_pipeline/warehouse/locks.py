@@ -21,7 +21,7 @@ from typing import Literal
 import psycopg
 from psycopg.sql import SQL, Identifier
 
-from lcm_pipeline.warehouse.queries import query
+from lcm_pipeline.warehouse.queries import fetch_value, query
 
 # Serializes publishes.
 PUBLISH = "publish_lock"
@@ -109,7 +109,7 @@ def try_exclusive(session: psycopg.Connection, kind: Kind) -> bool:
     """
     with session.transaction():
         hold(session, SESSION)
-        if session.execute(query("is_held_elsewhere"), {"kind": kind}).fetchone() != (False,):
+        if fetch_value(session, "is_held_elsewhere", {"kind": kind}):
             return False
         acquire_session_lock(session, kind, EXCLUSIVE)
         return True

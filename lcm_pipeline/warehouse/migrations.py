@@ -26,7 +26,7 @@ from lcm_pipeline.warehouse.access import rights
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.errors import NothingSyncedError, WarehouseUnavailableError
 from lcm_pipeline.warehouse.marts.install import MartInUseError, are_behind, install_marts
-from lcm_pipeline.warehouse.queries import fetch_value, migration_files, query
+from lcm_pipeline.warehouse.queries import fetch_column, fetch_value, migration_files, query
 
 logger = logging.getLogger(__name__)
 
@@ -160,11 +160,10 @@ def _find_ledger(session: psycopg.Connection, warehouse: Warehouse) -> bool:
 
 def _require_no_schemas_of_others(session: psycopg.Connection, warehouse: Warehouse) -> None:
     """Raise SchemasOfOthersError before anything is created in a database of something else."""
-    found = session.execute(query("schemas_of_others"), {"schemas": list(_SCHEMAS)}).fetchall()
-    if found:
+    if found := fetch_column(session, "schemas_of_others", {"schemas": list(_SCHEMAS)}):
         raise SchemasOfOthersError(
             f"The database {warehouse.location} has schemas that no lcm migrate created"
-            f" ({', '.join(str(name) for (name,) in found)}): it belongs to another application,"
+            f" ({', '.join(found)}): it belongs to another application,"
             " or was restored without its schema public. Nothing was changed: set LCM_DATABASE_URL"
             " to a database of lcm's own"
         )

@@ -12,7 +12,7 @@ import psycopg
 
 from lcm_pipeline.transform.values import EARLIEST_DAY
 from lcm_pipeline.warehouse import locks
-from lcm_pipeline.warehouse.queries import query
+from lcm_pipeline.warehouse.queries import fetch_column, query
 
 MONTHS_AHEAD = 3
 # The transform quarantines rows of the future already; this limit protects against any caller.
@@ -71,8 +71,8 @@ def month_of_partition(name: str) -> date:
 
 
 def _existing(session: psycopg.Connection, schema: str, table: str) -> set[date]:
-    rows = session.execute(query("partitions_of"), {"table_name": f"{schema}.{table}"})
-    return {month_of_partition(name) for (name,) in rows}
+    values = {"table_name": f"{schema}.{table}"}
+    return {month_of_partition(name) for name in fetch_column(session, "partitions_of", values)}
 
 
 def _make(session: psycopg.Connection, schema: str, table: str, month: date) -> str:

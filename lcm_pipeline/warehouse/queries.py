@@ -60,6 +60,13 @@ def fetch_value(
     return None if row is None else row[0]
 
 
+def fetch_column(
+    session: psycopg.Connection, name: str, values: Mapping[str, Any] | None = None
+) -> list[Any]:
+    """The first column of the rows that a statement returns."""
+    return [row[0] for row in session.execute(query(name), values).fetchall()]
+
+
 def fetch_rows(
     session: psycopg.Connection,
     kind: type[RowT],

@@ -16,7 +16,7 @@ from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.errors import OTHER_SCHEMA_ERRORS, WarehouseUnavailableError
 from lcm_pipeline.warehouse.marts.refresh import marts_behind
 from lcm_pipeline.warehouse.migrations import require_current_schema
-from lcm_pipeline.warehouse.queries import fetch_rows, fetch_value, query
+from lcm_pipeline.warehouse.queries import fetch_column, fetch_rows, fetch_value, query
 
 FAILED_STATES = frozenset({"failed", "interrupted", "stopped", "abandoned"})
 
@@ -282,7 +282,7 @@ def _read_unmapped_lead_statuses(session: Session) -> list[str] | None:
     # A login for monitoring may not use the schema mart.
     if not fetch_value(session, "may_read_lead_statuses"):
         return None
-    return [name for (name,) in session.execute(query("unmapped_lead_statuses")).fetchall()]
+    return fetch_column(session, "unmapped_lead_statuses")
 
 
 def _read_conventions(session: Session) -> list[Convention] | None:

@@ -11,7 +11,7 @@ from psycopg.sql import SQL, Identifier, Literal
 
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.queries import query
+from lcm_pipeline.warehouse.queries import fetch_value
 
 _GROUP = "lcm_bi"
 _TIMEOUT = "60s"
@@ -40,8 +40,7 @@ def ensure_bi_login(warehouse: Warehouse, *, name: str, password: str, group: st
     role = Identifier(name)
     with warehouse.connect(application_name="lcm dashboards") as session:
         try:
-            known = session.execute(query("role_exists"), {"name": name}).fetchone()
-            if known == (False,):
+            if not fetch_value(session, "role_exists", {"name": name}):
                 session.execute(SQL("create role {}").format(role))
             # Send a SCRAM verifier: a server that logs statements would log the password itself.
             verifier = session.pgconn.encrypt_password(

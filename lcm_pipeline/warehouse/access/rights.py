@@ -13,7 +13,7 @@ import psycopg
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.errors import WarehouseUnavailableError
-from lcm_pipeline.warehouse.queries import fetch_row, query
+from lcm_pipeline.warehouse.queries import fetch_column, fetch_row, query
 
 logger = logging.getLogger(__name__)
 
@@ -135,7 +135,7 @@ def give_to_owner(session: psycopg.Connection) -> None:
         locks.hold_migrations(session)
         session.execute(query("prepare_owner"))
     left = []
-    for (statement,) in session.execute(query("statements_for_owner")).fetchall():
+    for statement in fetch_column(session, "statements_for_owner"):
         try:
             with session.transaction():
                 session.execute("set local lock_timeout = '10s'")
@@ -218,7 +218,7 @@ def _for_new_warehouse(rights: _Rights) -> list[str]:
 
 def _for_owner(session: psycopg.Connection) -> list[str]:
     """The statements that let the owner create tables, also where the user's settings put them."""
-    return [statement for (statement,) in session.execute(query("rights_of_owner")).fetchall()]
+    return fetch_column(session, "rights_of_owner")
 
 
 def _membership(session: psycopg.Connection, rights: _Rights) -> str:

@@ -55,7 +55,7 @@ from lcm_pipeline.warehouse.embedded.postmaster import clear_leftovers, stop_pos
 from lcm_pipeline.warehouse.embedded.private_server import STOP_SECONDS, PrivateServer, run_server
 from lcm_pipeline.warehouse.embedded.sockets import make_socket_folder, remove_socket_folder
 from lcm_pipeline.warehouse.embedded.upgrade_errors import HomeInUseError, UpgradeError
-from lcm_pipeline.warehouse.queries import composed, query
+from lcm_pipeline.warehouse.queries import composed, fetch_column, fetch_count, query
 
 # Differences between the servers that an error message lists.
 _MAX_DIFFERENCES = 12
@@ -207,7 +207,7 @@ def _run_both(
 def _copy(old: PrivateServer, new: PrivateServer, report: Report) -> Contents:
     """Copy everything, and compare; returns the counts."""
     with old.connect("postgres") as session:
-        databases = [row[0] for row in session.execute(query("databases")).fetchall()]
+        databases = fetch_column(session, "databases")
     report("copying roles")
     dump.copy_roles(old, new)
     for database in databases:
@@ -230,10 +230,8 @@ def _contents(server: PrivateServer, databases: list[str]) -> Contents:
     for database in databases:
         with server.connect(database) as session:
             for schema, table in session.execute(query("tables_of_users")).fetchall():
-                counted = session.execute(
-                    composed("count_table", table=Identifier(schema, table))
-                ).fetchone()
-                found[database, "table", f"{schema}.{table}"] = counted[0] if counted else None
+                counting = composed("count_table", table=Identifier(schema, table))
+                found[database, "table", f"{schema}.{table}"] = fetch_count(session, counting)
             for name, value in session.execute(query("values_of_sequences")).fetchall():
                 found[database, "sequence", name] = value
     return found

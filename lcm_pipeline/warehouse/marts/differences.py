@@ -10,7 +10,7 @@ import psycopg
 from psycopg.sql import SQL, Composed, Identifier
 
 from lcm_pipeline.warehouse.marts.definitions import Mart
-from lcm_pipeline.warehouse.queries import column_list, composed, query
+from lcm_pipeline.warehouse.queries import column_list, composed, fetch_column, query
 from lcm_pipeline.warehouse.sessions import analyze
 
 # After so many written rows, later statements of the transaction need fresh statistics.
@@ -102,5 +102,4 @@ def analyze_if_many(session: psycopg.Connection, mart: Mart, rows: int) -> None:
     if rows <= _MANY_ROWS:
         return
     name = f"mart.{mart.name}"
-    indexed = session.execute(query("indexed_columns"), {"mart": name}).fetchall()
-    analyze(session, name, [str(column) for (column,) in indexed])
+    analyze(session, name, fetch_column(session, "indexed_columns", {"mart": name}))

@@ -17,7 +17,7 @@ from lcm_pipeline.warehouse.marts.incremental import IncrementalRefresher
 from lcm_pipeline.warehouse.marts.progress import logged_progress
 from lcm_pipeline.warehouse.marts.refresh import forget_refreshes
 from lcm_pipeline.warehouse.marts.scope import Scope
-from lcm_pipeline.warehouse.queries import query
+from lcm_pipeline.warehouse.queries import fetch_column, query
 from lcm_pipeline.warehouse.sessions import grant_memory
 
 
@@ -174,7 +174,7 @@ def _objects_on_marts(session: psycopg.Connection) -> set[str]:
 
     The name of a right on columns, and of a table in a publication, is the statement that adds it.
     """
-    return {name for (name,) in session.execute(query("objects_on_marts")).fetchall()}
+    return set(fetch_column(session, "objects_on_marts"))
 
 
 def _require_kept(session: psycopg.Connection, attached: set[str]) -> None:

@@ -15,7 +15,7 @@ from hashlib import sha256
 import psycopg
 from psycopg import IsolationLevel
 from psycopg.pq import TransactionStatus
-from psycopg.sql import SQL, Identifier
+from psycopg.sql import Identifier
 
 from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.warehouse import locks
@@ -25,7 +25,7 @@ from lcm_pipeline.warehouse.marts.differences import replace_rows
 from lcm_pipeline.warehouse.marts.incremental import IncrementalRefresher
 from lcm_pipeline.warehouse.marts.progress import logged_progress
 from lcm_pipeline.warehouse.marts.scope import Scope
-from lcm_pipeline.warehouse.queries import fetch_value, queries, query
+from lcm_pipeline.warehouse.queries import composed, fetch_count, fetch_value, queries, query
 from lcm_pipeline.warehouse.redaction import rule_of
 from lcm_pipeline.warehouse.sessions import ReconnectingSession, grant_memory
 
@@ -226,8 +226,6 @@ def _recompute(session: psycopg.Connection, name: str) -> int:
 
     The first time not concurrently: there are no rows to compare with, and no readers to lock out.
     """
-    view = Identifier("mart", name)
     is_concurrent = bool(fetch_value(session, "was_refreshed", {"name": name}))
     session.execute(query("refresh_mart"), {"mart_name": name, "is_concurrent": is_concurrent})
-    counted = session.execute(SQL("select count(*) from {}").format(view)).fetchone()
-    return int(counted[0]) if counted else 0
+    return fetch_count(session, composed("count_table", table=Identifier("mart", name)))

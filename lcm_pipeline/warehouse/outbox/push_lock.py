@@ -76,8 +76,7 @@ def keep_push_lock(reconnecting: ReconnectingSession, push_id: int) -> None:
 
         if not wait_until(lock, within=_PATIENCE_SECONDS):
             raise PushLostError(push_id)
-        row = session.execute(query("push_status"), {"push_id": push_id}).fetchone()
-        if row is not None and row[0] == "died":
+        if fetch_value(session, "push_status", {"push_id": push_id}) == "died":
             raise PushLostError(push_id)
 
     reconnecting.on_reconnect(relock)

@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.model.profiles import Value
-from lcm_pipeline.warehouse.queries import query
+from lcm_pipeline.warehouse.queries import fetch_value, query
 from lcm_pipeline.warehouse.redaction import redact_rows
 
 
@@ -54,8 +54,7 @@ def find_undo(session: psycopg.Connection, push_id: int) -> Undo:
             f"there is no push {push_id}: their numbers are listed by"
             " lcm sql --as-owner -c 'table outbox.pushes'"
         )
-    is_waiting = session.execute(query("is_undo_waiting"), values).fetchone() == (True,)
-    undo = Undo(push_id, is_resumed=is_waiting)
+    undo = Undo(push_id, is_resumed=bool(fetch_value(session, "is_undo_waiting", values)))
     rows = () if undo.is_resumed else session.execute(query("find_undo"), values)
     for client_id, column, _, value, obstacle in rows:
         if obstacle is None:

@@ -9,7 +9,7 @@ from psycopg.rows import dict_row
 
 from lcm_pipeline.model.profiles import KnownProfile, ProfileUpdate, Value, Values
 from lcm_pipeline.warehouse.outbox.pushes import Push, PushReport
-from lcm_pipeline.warehouse.queries import fetch_rows, fetch_value, query
+from lcm_pipeline.warehouse.queries import fetch_column, fetch_rows, fetch_value, query
 
 _NO_LIMIT = 2**63 - 1
 
@@ -66,8 +66,7 @@ def read_waiting(
 
 def known_clients(session: psycopg.Connection, client_ids: Sequence[int]) -> set[int]:
     """Those of the clients that are in the roster."""
-    rows = session.execute(query("find_clients"), {"client_ids": list(client_ids)}).fetchall()
-    return {row[0] for row in rows}
+    return set(fetch_column(session, "find_clients", {"client_ids": list(client_ids)}))
 
 
 def stuck_updates(session: psycopg.Connection, push: PushReport, most: int) -> list[StuckUpdate]:

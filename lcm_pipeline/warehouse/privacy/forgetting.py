@@ -36,7 +36,7 @@ from lcm_pipeline.warehouse.privacy.client_rows import (
 )
 from lcm_pipeline.warehouse.privacy.keys import load_forgotten, require_pseudonyms
 from lcm_pipeline.warehouse.privacy.rewriting import one_rewrite_at_a_time, require_quiet
-from lcm_pipeline.warehouse.queries import composed, fetch_value, query
+from lcm_pipeline.warehouse.queries import composed, fetch_column, fetch_value, query
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +123,7 @@ def forget(
                     " rows of the client first"
                 ) from error
             # In the same transaction: if this process is killed, the next refresh computes them.
-            forget_refreshes(session, _marts_of_clients(session))
+            forget_refreshes(session, fetch_column(session, "marts_of_clients"))
     return receipt
 
 
@@ -135,7 +135,7 @@ def refresh_marts_of_clients(warehouse: Warehouse) -> None:
     """
     try:
         with warehouse.connect() as session:
-            names = _marts_of_clients(session)
+            names = fetch_column(session, "marts_of_clients")
         refresh_marts(warehouse, names)
     except (psycopg.Error, MartRefusedError) as error:
         raise MartsNotRefreshedError(
@@ -157,10 +157,6 @@ def require_no_other_rows(warehouse: Warehouse, client_id: int) -> None:
             f" not its own: {', '.join(listed)}. Erase the client there, and refresh a materialized"
             " view"
         )
-
-
-def _marts_of_clients(session: Session) -> list[str]:
-    return [row[0] for row in session.execute(query("marts_of_clients")).fetchall()]
 
 
 def _is_deleted(column: ClientColumn) -> bool:

@@ -77,7 +77,7 @@ def rows_of_month(session: Session, month: Month) -> OldRows:
     """The rows of a month: Postgres' estimate, or a count if it was never analyzed."""
     if month.rows >= 0:
         return OldRows(month.name, month.rows, month.bytes, is_estimate=True)
-    rows = fetch_count(session, composed("count_month", table=month.identifier))
+    rows = fetch_count(session, composed("count_table", table=month.identifier))
     return OldRows(month.name, rows, month.bytes)
 
 

@@ -23,7 +23,7 @@ from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.privacy.keys import load_forgotten, why_keys_differ
 from lcm_pipeline.warehouse.privacy.rewriting import one_rewrite_at_a_time, require_quiet
-from lcm_pipeline.warehouse.queries import composed, fetch_value, query
+from lcm_pipeline.warehouse.queries import composed, fetch_column, fetch_value, query
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
 _CLIENTS_AT_ONCE = 5_000
@@ -148,15 +148,15 @@ def _expired_columns(session: Session) -> list[tuple[str, str, str]]:
 
 def _reread_staged(session: Session) -> None:
     """Delete what unfinished runs have staged without the new key, and let them read it again."""
-    for (table,) in session.execute(query("staged_tables")).fetchall():
+    for table in fetch_column(session, "staged_tables"):
         session.execute(SQL("delete from {}").format(Identifier("staging", table)))
     session.execute(query("reread_staged_tasks"))
     session.execute(query("forget_digests_of_tasks"))
 
 
 def _rewrite_clients(session: Session, key: Pseudonyms, batch: dict[str, Any]) -> None:
-    _replace_numbers(session, query("phones_of_clients"), _PHONES, key.phone, batch)
-    _replace_numbers(session, query("cards_of_clients"), _CARDS, key.card, batch)
+    _replace_numbers(session, "phones_of_clients", _PHONES, key.phone, batch)
+    _replace_numbers(session, "cards_of_clients", _CARDS, key.card, batch)
     headers = session.execute(query("header_digests_of_clients"), batch).fetchall()
     if headers:
         session.execute(
@@ -185,12 +185,12 @@ def _rewrite_clients(session: Session, key: Pseudonyms, batch: dict[str, Any]) -
 
 def _replace_numbers(
     session: Session,
-    listed: bytes,
+    listed: str,
     columns: Iterable[tuple[str, str, str]],
     hashed: Callable[[int | None], int | None],
     batch: dict[str, Any],
 ) -> None:
-    numbers = [row[0] for row in session.execute(listed, batch).fetchall()]
+    numbers = fetch_column(session, listed, batch)
     if not numbers:
         return
     values = {**batch, "numbers": numbers, "replacements": [hashed(number) for number in numbers]}

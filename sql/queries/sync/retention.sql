@@ -70,11 +70,6 @@ inner join pg_class on pg_class.oid = months.month_oid
 where months.schema_name = %(schema_name)s and months.table_name = %(parent)s
 order by months.month_table;
 
--- name: count_month
--- purpose: count the rows of a month
--- {table}: the month
-select count(*) as month_rows from {table};
-
 -- name: acts_as_owner_of
 -- purpose: whether the user may detach partitions of a table concurrently, as only its owner may
 -- parameters: schema_name, parent
