@@ -185,41 +185,38 @@ def read_definition(
 ) -> Definition:
     """Read a folder of YAML files; raises DefinitionError with the file and the field.
 
-    Texts are those of `language`; {timezone} in SQL is replaced by `timezone`.
+    Texts are those of `language`; timestamps are shown in `timezone`.
     """
     pages = sorted(folder.glob("[0-9]*.yaml"))
-    chosen = (language, timezone)
-    marts = _read_file(folder / "marts.yaml", Marts, *chosen)
+    marts = _read_file(folder / "marts.yaml", Marts, language)
     return Definition(
         msgspec.structs.replace(marts, language=language, timezone=timezone),
-        _read_file(folder / "completeness.yaml", tuple[Row, ...], *chosen),
-        tuple(_read_file(page, Dashboard, *chosen) for page in pages),
+        _read_file(folder / "completeness.yaml", tuple[Row, ...], language),
+        tuple(_read_file(page, Dashboard, language) for page in pages),
     )
 
 
-def _read_file(path: Path, kind: type[Content], language: Language, timezone: str) -> Content:
+def _read_file(path: Path, kind: type[Content], language: Language) -> Content:
     try:
-        content = _translate(language, timezone, msgspec.yaml.decode(path.read_bytes()))
+        content = _translate(language, msgspec.yaml.decode(path.read_bytes()))
         return msgspec.convert(content, kind)
     except msgspec.MsgspecError as error:
         raise DefinitionError(f"{path.name}: {error}") from None
 
 
-def _translate(language: Language, timezone: str, part: Any) -> Any:
+def _translate(language: Language, part: Any) -> Any:
     """The part of a document with each pair of texts replaced by the one of the language."""
     if isinstance(part, list):
-        return [_translate(language, timezone, each) for each in part]
-    if isinstance(part, str):
-        return part.replace("{timezone}", timezone)
+        return [_translate(language, each) for each in part]
     if not isinstance(part, dict):
         return part
     if part.keys() == {"ru", "en"}:
-        return _translate(language, timezone, part[language])
-    chosen = {key: _translate(language, timezone, value) for key, value in part.items()}
+        return _translate(language, part[language])
+    chosen = {key: _translate(language, value) for key, value in part.items()}
     if "kind" in part:
         # The id of a chart is derived from its English title, so that importing the bundle in the
         # other language updates the same chart; a chart whose title has changed names its first.
-        chosen.setdefault("name", _translate("en", timezone, part["title"]))
+        chosen.setdefault("name", _translate("en", part["title"]))
     return chosen
 
 
