@@ -79,7 +79,7 @@ class StrictCommand(TyperCommand):
 
 
 def _plain_words(item: Any) -> str | None:
-    """What a value has to be, and what was given; None where that is not known better."""
+    """What a value has to be, and what was given; None to keep the words of pydantic."""
     kind, limits = str(item["type"]), item.get("ctx", {})
     if kind == "greater_than_equal":
         expected = f"{limits['ge']} or more"

@@ -115,8 +115,8 @@ def _end_interrupted() -> NoReturn:
 def _flush_output() -> None:
     """Write what is left of the output, so that a full disk is reported as any other error.
 
-    Python would do so after the exit code is decided: it prints a traceback and exits with 120.
-    What the command has ended with already, if it is not done, counts more.
+    Python would do so after the exit code is decided: it prints a traceback and exits with 120. If
+    the command has failed already, that error takes precedence.
     """
     try:
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""What is imported of Dagster's private modules, where it has no public ones.
+"""All imports from Dagster's private modules: there is no public way to do the same.
 
 The storage classes and tables are needed to store a range of days at once (event_log.py), to delete
 old runs but not what they materialized (storage/retention.py), to let a bare `dagster` command

@@ -62,10 +62,9 @@ def _stoppable_executor(context: dg.InitExecutorContext) -> dg.Executor:
         with _continuing_stopped_processes():
             events = execute_steps(plan_context, execution_plan)
             yield next(events)
-            # By then Dagster has set what the server imports that the processes are forked from.
-            # By itself the server ignores Ctrl-C only after these imports, which take seconds:
-            # Ctrl-C ended it with a traceback, and the run failed. In the processes Dagster
-            # handles Ctrl-C.
+            # By now Dagster has set what the fork server imports. Left to itself, that server
+            # ignores Ctrl-C only after these imports, which take seconds: Ctrl-C ended it with a
+            # traceback, and the run failed. In the forked processes Dagster handles Ctrl-C.
             with handling_signals({signal.SIGINT: signal.SIG_IGN}):
                 forkserver.ensure_running()
             yield from events
@@ -78,8 +77,8 @@ def _stoppable_executor(context: dg.InitExecutorContext) -> dg.Executor:
 def _continuing_stopped_processes() -> AbstractContextManager[None]:
     """Continue what is stopped in this process group, as by Ctrl-Z, at an interruption.
 
-    Dagster tells each process of a step to end, and waits without a limit until it has woken up
-    to hear that, which one that is stopped never does; nor does one that is killed meanwhile.
+    Dagster asks the process of each step to end, and waits without a limit until it reacts. A
+    stopped process never reacts, nor does one that is killed meanwhile.
     """
 
     def continue_first(handler: Any, number: int, frame: FrameType | None) -> None:

@@ -179,8 +179,8 @@ class SyncSession:
         self, feeds: Sequence[Feed], window: Window, plan: RunPlan, command_id: int
     ) -> ConcurrentSync:
         # Dagster captures what is logged only while the code of a step runs, and these feeds are
-        # read between steps too. A copy, as the end of a step removes the step's own handler;
-        # without a step, as it serves those of all these feeds. No line is stored twice.
+        # read between steps too. So a copy captures it: the end of a step removes the step's own
+        # handler. The copy has no step, as it serves several. No line is stored twice.
         log = plan.log.with_tags(step_key=None)  # type: ignore[arg-type]
         log.begin_python_log_capture()
         self._cleanup.callback(log.end_python_log_capture)

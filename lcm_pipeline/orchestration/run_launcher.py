@@ -38,9 +38,9 @@ HOME_TAG = "lcm/home"
 
 
 class WatchedRunLauncher(dg.DefaultRunLauncher):
-    """Launches runs as Dagster does; asks the server that a run was launched by about its process.
+    """Launches runs as Dagster does, and asks the server that launched a run about its process.
 
-    A server that survived the daemon finishes its runs, and responds for as long.
+    A server that survived the daemon finishes its runs, and responds until then.
     """
 
     @property

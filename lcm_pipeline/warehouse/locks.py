@@ -79,12 +79,12 @@ def exclusive(session: psycopg.Connection, *names: str) -> Iterator[None]:
 
 
 def hold(session: psycopg.Connection, name: str) -> None:
-    """Hold a lock on a table to the end of the open transaction."""
+    """Hold a lock on a table until the end of the open transaction."""
     session.execute(SQL("lock table {} in exclusive mode").format(Identifier("sync", name)))
 
 
 def hold_migrations(session: psycopg.Connection) -> None:
-    """Keep other migrations waiting to the end of the open transaction; readers go on."""
+    """Make other migrations wait until the open transaction ends; readers are not blocked."""
     session.execute(query("lock_migrations"))
 
 

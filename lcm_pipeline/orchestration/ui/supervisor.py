@@ -60,7 +60,7 @@ def serve_ui(
     in use, a home that is already served or an executor that cannot run, UiEndedError when one of
     the processes ends by itself.
     """
-    # SIGTERM must stop the two processes too, and the end of the terminal, unless nohup ignores it.
+    # SIGTERM, and the end of the terminal unless nohup ignores it, must stop both processes too.
     # SIGINT is ignored in background jobs of a shell, so its handler is set explicitly.
     for stop in STOP_SIGNALS:
         if stop is not signal.SIGHUP or signal.getsignal(stop) is not signal.SIG_IGN:

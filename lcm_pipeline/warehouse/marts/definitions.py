@@ -49,7 +49,7 @@ Days that pass change rows of clients that are not in scope; these statements ch
 
     -- as days pass, add clients: STATEMENT
 
-Clients for whom those statements do not do; they are computed again.
+Clients for whom those statements do not suffice; they are computed again.
 
     -- record changes: STATEMENT
 

@@ -108,7 +108,7 @@ def forget_refreshes(session: psycopg.Connection, names: Sequence[str]) -> None:
 def _refresh_exclusively(
     session: psycopg.Connection, wanted: list[Mart], everything: bool
 ) -> list[MartRefresh]:
-    """Refresh under the lock, which is taken first: a snapshot of before the wait would be old."""
+    """Refresh under the lock, taken first: a snapshot from before the wait would be outdated."""
     session.isolation_level = IsolationLevel.REPEATABLE_READ
     try:
         with locks.exclusive(session, locks.REFRESH):

@@ -17,8 +17,8 @@ from psycopg.sql import SQL, Identifier
 from lcm_pipeline.warehouse.queries import composed, fetch_row, fetch_value, queries, query
 from lcm_pipeline.warehouse.sessions import analyze
 
-# Settings of the statement that reads operations client by client: from what the planner expects of
-# a month, it would rather read all months; and of a list as short as the scope, without workers.
+# Settings of the statement that reads operations client by client. By its estimates, the planner
+# would read all months instead, and would start no workers for a list as short as the scope.
 _LOOK_UP_IN_PARALLEL = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
