@@ -40,6 +40,7 @@ _MATERIALIZATION = dg.DagsterEventType.ASSET_MATERIALIZATION.value
 _ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 _events = SqlEventLogStorageTable.c
+_newer = SqlEventLogStorageTable.alias().c
 _check_results = AssetCheckExecutionsTable.c
 
 
@@ -62,13 +63,6 @@ def _forget_replaced(instance: dg.DagsterInstance, before: datetime) -> None:
     log = instance.event_log_storage
     if not isinstance(log, SqlEventLogStorage):
         return
-    newer = SqlEventLogStorageTable.alias().c
-    is_replaced = sa.exists().where(
-        newer.asset_key == _events.asset_key,
-        newer.dagster_event_type == _MATERIALIZATION,
-        newer.partition.is_(None),
-        newer.id > _events.id,
-    )
     with log.index_connection() as connection:
         _delete_events(
             connection,
@@ -76,7 +70,7 @@ def _forget_replaced(instance: dg.DagsterInstance, before: datetime) -> None:
             _events.partition.is_(None),
             # Dagster stores times in UTC, without a zone.
             _events.timestamp < before.astimezone(UTC).replace(tzinfo=None),
-            is_replaced,
+            _is_replaced(_newer.partition.is_(None)),
         )
 
 
@@ -133,17 +127,10 @@ def _forget(instance: dg.DagsterInstance, run_id: str) -> None:
 
 def _delete_superfluous(connection: sa.Connection, run_id: str) -> None:
     """Delete the events of a run except the newest materializations and check results."""
-    newer = SqlEventLogStorageTable.alias().c
-    is_replaced = sa.exists().where(
-        newer.asset_key == _events.asset_key,
-        newer.dagster_event_type == _MATERIALIZATION,
-        newer.partition == _events.partition,
-        newer.id > _events.id,
-    )
     is_superfluous = sa.or_(
         _events.dagster_event_type.is_(None),
         _events.dagster_event_type != _MATERIALIZATION,
-        is_replaced,
+        _is_replaced(_newer.partition == _events.partition),
     )
     _delete_events(connection, _events.run_id == run_id, is_superfluous)
     later = AssetCheckExecutionsTable.alias().c
@@ -154,6 +141,16 @@ def _delete_superfluous(connection: sa.Connection, run_id: str) -> None:
     )
     connection.execute(
         sa.delete(AssetCheckExecutionsTable).where(_check_results.run_id == run_id, is_repeated)
+    )
+
+
+def _is_replaced(is_of_same_day: sa.ColumnElement[bool]) -> sa.Exists:
+    """Whether a newer materialization of the asset meets a condition on its partition."""
+    return sa.exists().where(
+        _newer.asset_key == _events.asset_key,
+        _newer.dagster_event_type == _MATERIALIZATION,
+        _newer.id > _events.id,
+        is_of_same_day,
     )
 
 
