@@ -14,6 +14,7 @@ Registrations, clients and cards have no month: they describe who is a member, a
 
 from dataclasses import dataclass
 from datetime import date, datetime, time
+from itertools import chain
 from zoneinfo import ZoneInfo
 
 import psycopg
@@ -75,13 +76,10 @@ def find_expired(warehouse: Warehouse, months: int, zone: ZoneInfo) -> Expiratio
     requested_from = first_stored_day(months, datetime.now(zone))
     with warehouse.connect(application_name="lcm retention") as session:
         kept_from = max(requested_from, read_kept_from(session) or requested_from)
-        found = [
-            rows_of_month(session, month)
-            for of_table in old_months(session, kept_from)
-            for month in of_table
-        ]
+        old = chain.from_iterable(old_months(session, kept_from))
+        found = [rows_of_month(session, month) for month in old]
         found += count_old_rows(session, _values(kept_from, zone))
-    listed = tuple(old for old in found if old.rows or old.bytes)
+    listed = tuple(rows for rows in found if rows.rows or rows.bytes)
     return Expiration(kept_from, requested_from, listed)
 
 
@@ -115,9 +113,8 @@ def _expire(warehouse: Warehouse, months: int, zone: ZoneInfo, now: datetime) ->
             kept_from = previous
         else:
             kept_from = read_kept_from(session) or requested_from
-        has_changed = any(
-            month.is_attached for of_table in old_months(session, kept_from) for month in of_table
-        )
+        old = chain.from_iterable(old_months(session, kept_from))
+        has_changed = any(month.is_attached for month in old)
         if has_changed:
             # First: if the removal is interrupted, the next refresh still computes all marts.
             _forget_marts(session)
