@@ -36,8 +36,8 @@ def watching_for_locks(
     def check() -> None:
         # This only explains a wait, so its own failure must not fail the statement.
         with suppress(psycopg.Error, WarehouseUnavailableError), closing(connect()) as session:
-            blockers = find_blockers(session, backend())
-            if blockers:
+            waited_for = session.execute(query("blockers_of"), {"pid": backend()}).fetchall()
+            if blockers := _described(waited_for):
                 found.append(blockers)
                 logger.warning(
                     "%s waits for a lock that is held by %s. It continues when that transaction"
@@ -53,11 +53,6 @@ def watching_for_locks(
         yield found
     finally:
         timer.cancel()
-
-
-def find_blockers(session: psycopg.Connection, backend: int) -> str:
-    """Describe the sessions that block a server process; "" for none."""
-    return _described(session.execute(query("blockers_of"), {"pid": backend}).fetchall())
 
 
 def wait_exclusive(
@@ -83,7 +78,7 @@ def wait_exclusive(
 
 
 def _described(rows: Sequence[TupleRow]) -> str:
-    """Each session's process, user, application, and since when it has been in its transaction."""
+    """Each session: process, user, application, and when its transaction began; "" for none."""
     blockers = []
     for pid, user, application, since in rows:
         name = shorten(application, _LONGEST_NAME) or "without a name"

@@ -45,18 +45,6 @@ def analyze(session: psycopg.Connection, table: str, columns: Sequence[str] | No
     session.execute(query("analyze_table"), values)
 
 
-def _end_with_client(session: psycopg.Connection) -> None:
-    """Let the server cancel a statement whose client is gone, where the platform supports it."""
-    with suppress(psycopg.errors.InvalidParameterValue):
-        session.execute("set client_connection_check_interval = '500ms'")
-
-
-def _raise_temp_buffers(session: psycopg.Connection) -> None:
-    """Keep temporary tables in memory, but for a session in which a pooler's client had some."""
-    with suppress(psycopg.errors.InvalidParameterValue):
-        session.execute(query("raise_temp_buffers"))
-
-
 def backend_of(session: psycopg.Connection) -> int:
     """The server process of a session. Behind a pooler, `info.backend_pid` is another number."""
     row = session.execute("select pg_backend_pid()").fetchone()
@@ -147,8 +135,12 @@ class ReconnectingSession:
             return self._session
         session = self._warehouse.connect(autocommit=True, application_name=self._name)
         try:
-            _end_with_client(session)
-            _raise_temp_buffers(session)
+            # The server cancels a statement whose client is gone, where the platform supports it.
+            with suppress(psycopg.errors.InvalidParameterValue):
+                session.execute("set client_connection_check_interval = '500ms'")
+            # Temporary tables stay in memory, unless an earlier client of a pooler had some.
+            with suppress(psycopg.errors.InvalidParameterValue):
+                session.execute(query("raise_temp_buffers"))
             if self._renew is not None:
                 self._renew(session, self._backend)
             self._backend = backend_of(session)

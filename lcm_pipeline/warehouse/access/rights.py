@@ -64,7 +64,7 @@ def require_use(session: psycopg.Connection) -> None:
     if not rights.creates_temporary_tables:
         missing.append(f"grant temporary on database {rights.database} to {rights.user_name};")
     # A user who is the owner itself needs the same.
-    missing += [each for each in _for_owner(session) if each not in missing]
+    missing += [each for each in fetch_column(session, "rights_of_owner") if each not in missing]
     if missing:
         raise MissingRightsError(rights, "lacks rights that the warehouse needs", missing)
 
@@ -95,7 +95,7 @@ def require_new_months(warehouse: Warehouse) -> None:
                 [_membership(session, rights)],
             )
         # Again: when `require_use` ran, a new warehouse had no owner yet.
-        if missing := _for_owner(session):
+        if missing := fetch_column(session, "rights_of_owner"):
             raise MissingRightsError(
                 rights, "fills a warehouse whose owner lacks rights that a sync needs", missing
             )
@@ -214,11 +214,6 @@ def _for_new_warehouse(rights: _Rights) -> list[str]:
     if not rights.creates_in_public:
         missing.append(f"grant usage, create on schema public to {rights.user_name};")
     return missing
-
-
-def _for_owner(session: psycopg.Connection) -> list[str]:
-    """The statements that let the owner create tables, also where the user's settings put them."""
-    return fetch_column(session, "rights_of_owner")
 
 
 def _membership(session: psycopg.Connection, rights: _Rights) -> str:
