@@ -10,13 +10,7 @@ from pydantic import ValidationError
 from lcm_pipeline.settings.dotenv_file import unknown_settings
 from lcm_pipeline.settings.explain import explain
 from lcm_pipeline.settings.field_types import SHORTEST_KEY
-from lcm_pipeline.settings.model import (
-    LARGEST_INTEGER,
-    PREFIX,
-    SECRETS_IN_FILES,
-    Settings,
-    SettingsError,
-)
+from lcm_pipeline.settings.model import LARGEST_INTEGER, PREFIX, Settings, SettingsError
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -77,8 +71,8 @@ def _secrets_in_files(settings: Settings) -> dict[str, str]:
     """
     secrets: dict[str, str] = {}
     problems: list[str] = []
-    for name in SECRETS_IN_FILES:
-        path: Path | None = getattr(settings, f"{name}_file")
+    for name in Settings.model_fields:
+        path: Path | None = getattr(settings, f"{name}_file", None)
         if path is None:
             continue
         setting = PREFIX + name.upper()

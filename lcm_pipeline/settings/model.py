@@ -43,19 +43,6 @@ EARLIEST_START = date(1990, 1, 1)
 _FIRST_DAY_WITHOUT_START = date(2015, 1, 1)
 # Of 64 bits, as in the service and in Postgres.
 LARGEST_INTEGER = 2**63 - 1
-# Secrets that a file may hold instead, as container platforms and systemd hand them over.
-SECRETS_IN_FILES = (
-    "token",
-    "site_code",
-    "password",
-    "database_url",
-    "bi_database_url",
-    "dagster_database_url",
-    "celery_broker",
-    "alert_urls",
-    "pseudonym_key",
-    "pseudonym_old_keys",
-)
 
 
 class SettingsError(UsageError):
@@ -177,6 +164,8 @@ class Settings(BaseSettings):
     pseudonymize: bool = Field(
         True, description="With LCM_PSEUDONYM_KEY, store phones and cards as keyed hashes"
     )
+    # A secret NAME is read from the file of its field NAME_file instead, as container platforms and
+    # systemd hand secrets over.
     pseudonym_key_file: ExpandablePath | None = Field(
         None, description="File that holds LCM_PSEUDONYM_KEY"
     )
