@@ -95,7 +95,7 @@ def print_rejected_rows(file: UpdateFile) -> None:
             )
 
 
-def _ranges(what: str, numbers: "Sequence[int]") -> list[str]:
+def _ranges(what: str, numbers: Sequence[int]) -> list[str]:
     """Format ascending numbers as `line 3` or `lines 3, 5-7`; an empty list if there are none.
 
     On a terminal only the first ranges are listed, in a file or a pipe all.
