@@ -3,13 +3,7 @@
 from collections.abc import Sequence
 from datetime import date
 
-from lcm_pipeline.cli.output import (
-    LONGEST_REASON,
-    console,
-    new_table,
-    print_line,
-    print_unwrapped,
-)
+from lcm_pipeline.cli.output import LONGEST_REASON, console, new_table, print_line, print_unwrapped
 from lcm_pipeline.model.texts import join_names, shorten
 from lcm_pipeline.warehouse.status import (
     Convention,

@@ -5,13 +5,7 @@ A lot changes `Active` and `Remain` in place, without a new row and without `Row
 
 from decimal import Decimal
 
-from lcm_pipeline.simulator.catalogue import (
-    BONUS_SOURCES,
-    BURNT,
-    GIFT_SOURCES,
-    PURCHASE,
-    WELCOME,
-)
+from lcm_pipeline.simulator.catalogue import BONUS_SOURCES, BURNT, GIFT_SOURCES, PURCHASE, WELCOME
 from lcm_pipeline.simulator.customers import Customer, Entry, Shelf
 from lcm_pipeline.simulator.fields import Row, Value
 from lcm_pipeline.simulator.moments import DAY, UNSET, text_of

@@ -10,12 +10,7 @@ from typing import NamedTuple
 from lcm_pipeline.simulator import bonuses
 from lcm_pipeline.simulator.bad_rows import spoil_sometimes
 from lcm_pipeline.simulator.bonuses import BONUS, CHEQUE, ORDER, operation_row
-from lcm_pipeline.simulator.catalogue import (
-    FRIENDS_PURCHASE,
-    POINTS_OF_SALE,
-    PURCHASE,
-    PointOfSale,
-)
+from lcm_pipeline.simulator.catalogue import FRIENDS_PURCHASE, POINTS_OF_SALE, PURCHASE, PointOfSale
 from lcm_pipeline.simulator.customers import Customer, Entry
 from lcm_pipeline.simulator.fields import Row
 from lcm_pipeline.simulator.moments import DAY, MINUTE, UNSET, moment_within, text_of

@@ -19,10 +19,7 @@ from lcm_pipeline.warehouse.partitions import ensure_partitions
 from lcm_pipeline.warehouse.privacy import old_months
 from lcm_pipeline.warehouse.privacy.client_rows import OtherTablesError
 from lcm_pipeline.warehouse.privacy.expiration import expire
-from lcm_pipeline.warehouse.privacy.forgetting import (
-    forget,
-    require_no_other_rows,
-)
+from lcm_pipeline.warehouse.privacy.forgetting import forget, require_no_other_rows
 from lcm_pipeline.warehouse.privacy.pseudonymizing import use_keys
 from lcm_pipeline.warehouse.queries import query
 from tests.conftest import MakeSettings, Programme

@@ -28,12 +28,7 @@ from lcm_pipeline.warehouse.access.shell import (
     psql_command,
     role_settings,
 )
-from lcm_pipeline.warehouse.connection import (
-    Session,
-    Warehouse,
-    open_warehouse,
-    require_existing,
-)
+from lcm_pipeline.warehouse.connection import Session, Warehouse, open_warehouse, require_existing
 
 
 def sql(

@@ -21,11 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lcm_pipeline.processes import libc, run_prepared
-from lcm_pipeline.warehouse.embedded.folder import (
-    OWN_DATABASE,
-    EmbeddedPostgresError,
-    ServerFolder,
-)
+from lcm_pipeline.warehouse.embedded.folder import OWN_DATABASE, EmbeddedPostgresError, ServerFolder
 
 _CLONE_NEWUSER = 0x10000000
 _PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP = 28, 1 << 2

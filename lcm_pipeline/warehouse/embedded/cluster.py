@@ -14,11 +14,7 @@ from lcm_pipeline.files import last_lines
 from lcm_pipeline.processes import run_prepared
 from lcm_pipeline.warehouse.embedded.account import Account
 from lcm_pipeline.warehouse.embedded.binaries import major_version
-from lcm_pipeline.warehouse.embedded.folder import (
-    OWN_DATABASE,
-    EmbeddedPostgresError,
-    ServerFolder,
-)
+from lcm_pipeline.warehouse.embedded.folder import OWN_DATABASE, EmbeddedPostgresError, ServerFolder
 
 DATABASE = "lcm"
 SUPERUSER = "lcm"

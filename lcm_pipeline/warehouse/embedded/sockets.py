@@ -11,11 +11,7 @@ import tempfile
 from pathlib import Path
 
 from lcm_pipeline.warehouse.embedded.account import Account
-from lcm_pipeline.warehouse.embedded.folder import (
-    OWN_DATABASE,
-    EmbeddedPostgresError,
-    ServerFolder,
-)
+from lcm_pipeline.warehouse.embedded.folder import OWN_DATABASE, EmbeddedPostgresError, ServerFolder
 
 PORT = 5432
 _LONGEST = 99 - len(f"/.s.PGSQL.{PORT}.lock")

@@ -17,11 +17,7 @@ import time
 from pathlib import Path
 
 from lcm_pipeline.warehouse.embedded.account import choose_account
-from lcm_pipeline.warehouse.embedded.cluster import (
-    explanation,
-    finish_swap,
-    prepare_cluster,
-)
+from lcm_pipeline.warehouse.embedded.cluster import explanation, finish_swap, prepare_cluster
 from lcm_pipeline.warehouse.embedded.folder import (
     OWN_DATABASE,
     EmbeddedPostgresError,
@@ -39,11 +35,7 @@ from lcm_pipeline.warehouse.embedded.postmaster import (
     stop_postmaster,
     wait_until_ready,
 )
-from lcm_pipeline.warehouse.embedded.sockets import (
-    PORT,
-    make_socket_folder,
-    remove_socket_folder,
-)
+from lcm_pipeline.warehouse.embedded.sockets import PORT, make_socket_folder, remove_socket_folder
 
 _INTERVAL_SECONDS = 0.05
 _LOCK_PATIENCE_SECONDS = 2.0

@@ -32,11 +32,7 @@ from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.settings import postgres_binaries_override
 from lcm_pipeline.warehouse.embedded import dump
 from lcm_pipeline.warehouse.embedded.account import Account, choose_account
-from lcm_pipeline.warehouse.embedded.binaries import (
-    find_binaries,
-    find_programs_of,
-    major_version,
-)
+from lcm_pipeline.warehouse.embedded.binaries import find_binaries, find_programs_of, major_version
 from lcm_pipeline.warehouse.embedded.cluster import (
     finish_swap,
     fsync_folder,

@@ -22,11 +22,7 @@ from lcm_pipeline.model.forgotten import Forgotten, client_hash, key_digest
 from lcm_pipeline.model.pseudonyms import Pseudonyms
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Session, Warehouse
-from lcm_pipeline.warehouse.marts.refresh import (
-    MartRefusedError,
-    forget_refreshes,
-    refresh_marts,
-)
+from lcm_pipeline.warehouse.marts.refresh import MartRefusedError, forget_refreshes, refresh_marts
 from lcm_pipeline.warehouse.privacy.client_rows import (
     ClientColumn,
     OtherTablesError,
