@@ -80,4 +80,4 @@ def build_config(
         given["faults"] = tuple(msgspec.json.decode(rule, type=FaultRule) for rule in faults)
         return msgspec.convert(given, SimulatorConfig, strict=False)
     except (msgspec.MsgspecError, ValueError) as error:
-        raise ConfigurationError(f"the simulator cannot start so: {error}") from error
+        raise ConfigurationError(f"the simulator cannot start with this: {error}") from error

@@ -332,7 +332,7 @@ def test_wrong_options_of_the_simulator_end_with_2_and_the_reason(
         check=False,
     )
     assert ended.returncode == 2, ended.stderr
-    assert "the simulator cannot start so" in ended.stderr
+    assert "the simulator cannot start with this" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 

@@ -51,7 +51,7 @@ def require_quiet(session: Session) -> None:
     # The server process of a sync that has just ended holds its locks for a moment longer.
     if not wait_until(lambda: _is_quiet(session), within=_PATIENCE_SECONDS):
         raise BusyError(
-            "A sync or a push is under way, and might bring back what is taken away here."
+            "A sync or a push is under way, and might write back what this command removes."
             " Nothing was changed: run the command again once it has ended"
         )
 
