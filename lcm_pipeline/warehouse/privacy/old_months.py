@@ -21,7 +21,7 @@ from lcm_pipeline.warehouse.queries import composed, fetch_count, fetch_rows, fe
 # How long a function of the owner, which waits for readers only for a moment, is called again.
 _PATIENCE_SECONDS = 3.0
 _INTERVAL_SECONDS = 0.3
-# Per transaction. A block holds some dozens of offers, and an offer has some dozens of goods.
+# Blocks per transaction. A block holds some dozens of offers, and an offer some dozens of goods.
 _BLOCKS_OF_OFFERS_AT_ONCE = 8
 # Tables whose months are removed, in the order of the removal.
 _MONTHLY = (
@@ -66,7 +66,7 @@ class Month:
 
 
 def old_months(session: Session, kept_from: date) -> Iterator[list[Month]]:
-    """By table, in the order of the removal, the months before this day as they are then."""
+    """The months before this day, by table in the order of the removal; each is queried in turn."""
     for schema, parent in _MONTHLY:
         values = {"schema_name": schema, "parent": parent}
         found = fetch_rows(session, Month, "old_months", values)

@@ -13,7 +13,7 @@ from psycopg.sql import SQL, Identifier
 from lcm_pipeline.warehouse.connection import Session
 from lcm_pipeline.warehouse.queries import composed, queries
 
-# Of the table that is passed through, per transaction. A block holds some dozens of rows.
+# Blocks of a table per transaction. A block holds some dozens of rows.
 _BLOCKS_AT_ONCE = 128
 # Queries that list old rows, with their tables: referring tables come before the referenced ones.
 _OLD_ROWS = {
@@ -55,7 +55,7 @@ def count_old_rows(session: Session, values: Mapping[str, Any]) -> Iterator[OldR
 
 
 def delete_old_rows(session: Session, values: Mapping[str, Any]) -> Iterator[OldRows]:
-    """Delete them; yields what was deleted of each table. values: as above."""
+    """Delete them; yields what was deleted of each table. values: as for `count_old_rows`."""
     for name, table in _OLD_ROWS.items():
         if count := _delete(session, name, table, values):
             yield OldRows(".".join(table), count, 0)
