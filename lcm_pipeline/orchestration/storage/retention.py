@@ -60,18 +60,13 @@ def _forget_replaced(instance: dg.DagsterInstance, before: datetime) -> None:
 
     Not run by run: earlier versions have deleted runs and left these.
     """
-    log = instance.event_log_storage
-    if not isinstance(log, SqlEventLogStorage):
-        return
-    with log.index_connection() as connection:
-        _delete_events(
-            connection,
-            _events.dagster_event_type == _MATERIALIZATION,
-            _events.partition.is_(None),
-            # Dagster stores times in UTC, without a zone.
-            _events.timestamp < before.astimezone(UTC).replace(tzinfo=None),
-            _is_replaced(_newer.partition.is_(None)),
-        )
+    _delete_materializations(
+        instance,
+        _events.partition.is_(None),
+        # Dagster stores times in UTC, without a zone.
+        _events.timestamp < before.astimezone(UTC).replace(tzinfo=None),
+        _is_replaced(_newer.partition.is_(None)),
+    )
 
 
 def remove_expired(instance: dg.DagsterInstance, settings: Settings, warehouse: Warehouse) -> None:
@@ -101,16 +96,8 @@ def remove_expired(instance: dg.DagsterInstance, settings: Settings, warehouse: 
 
 def forget_old_days(instance: dg.DagsterInstance, kept_from: date) -> None:
     """Forget that days before this one were materialized."""
-    log = instance.event_log_storage
-    if not isinstance(log, SqlEventLogStorage):
-        return
-    with log.index_connection() as connection:
-        _delete_events(
-            connection,
-            _events.dagster_event_type == _MATERIALIZATION,
-            # Days are the only partitions there are, so their order is that of the texts.
-            _events.partition < str(kept_from),
-        )
+    # Days are the only partitions there are, so their order is that of the texts.
+    _delete_materializations(instance, _events.partition < str(kept_from))
 
 
 def _forget(instance: dg.DagsterInstance, run_id: str) -> None:
@@ -142,6 +129,16 @@ def _delete_superfluous(connection: sa.Connection, run_id: str) -> None:
     connection.execute(
         sa.delete(AssetCheckExecutionsTable).where(_check_results.run_id == run_id, is_repeated)
     )
+
+
+def _delete_materializations(
+    instance: dg.DagsterInstance, *conditions: sa.ColumnElement[bool]
+) -> None:
+    log = instance.event_log_storage
+    if isinstance(log, SqlEventLogStorage):
+        with log.index_connection() as connection:
+            is_materialization = _events.dagster_event_type == _MATERIALIZATION
+            _delete_events(connection, is_materialization, *conditions)
 
 
 def _is_replaced(is_of_same_day: sa.ColumnElement[bool]) -> sa.Exists:
