@@ -38,8 +38,6 @@ from lcm_pipeline.warehouse.transient_errors import (
     is_transient,
 )
 
-__all__ = ["Session", "Warehouse", "is_transient", "open_warehouse"]
-
 # The type of a session in signatures, so that callers need not import psycopg.
 Session = psycopg.Connection[TupleRow]
 

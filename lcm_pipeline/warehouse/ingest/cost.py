@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 
 import psycopg
-from psycopg.rows import class_row
 
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.warehouse.ingest.schedule import Schedule, schedule_clients
-from lcm_pipeline.warehouse.queries import query
+from lcm_pipeline.warehouse.queries import fetch_row
 
 
 @dataclass(frozen=True)
@@ -40,8 +39,8 @@ def cost_of_known_clients(
     another request.
     """
     values = {"page_length": page_length, "has_details": has_details}
-    with session.transaction(), session.cursor(row_factory=class_row(KnownCost)) as cursor:
+    with session.transaction():
         schedule_clients(session, feed, window, schedule)
-        cost = cursor.execute(query("planned_clients"), values).fetchone()
+        cost = fetch_row(session, KnownCost, "planned_clients", values)
     assert cost is not None  # noqa: S101 - an aggregate returns one row
     return cost

@@ -7,13 +7,12 @@ import psycopg
 from lcm_pipeline.model.tables import CoreTable
 from lcm_pipeline.warehouse.ingest.merge import is_kept
 from lcm_pipeline.warehouse.ingest.state import read_kept_from
-from lcm_pipeline.warehouse.queries import composed, query
+from lcm_pipeline.warehouse.queries import composed, fetch_column
 
 
 def draw_clients(session: psycopg.Connection, most: int | None) -> list[int]:
     """Up to `most` clients that were read before, in random order; None for all of them."""
-    rows = session.execute(query("draw_clients"), {"most": most})
-    return [row[0] for row in rows.fetchall()]
+    return fetch_column(session, "draw_clients", {"most": most})
 
 
 def live_rows(

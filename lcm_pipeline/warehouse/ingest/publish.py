@@ -35,7 +35,7 @@ from lcm_pipeline.warehouse.ingest.runs import Run
 from lcm_pipeline.warehouse.ingest.staging import analyze_staged, index_staged, staging_of
 from lcm_pipeline.warehouse.ingest.state import read_kept_from
 from lcm_pipeline.warehouse.partitions import MonthsRefusedError, ensure_partitions, months_ahead
-from lcm_pipeline.warehouse.queries import composed, fetch_value, query
+from lcm_pipeline.warehouse.queries import composed, fetch_column, fetch_value, query
 from lcm_pipeline.warehouse.redaction import redact_rows
 from lcm_pipeline.warehouse.sessions import analyze, grant_memory
 
@@ -219,9 +219,7 @@ class _Publication:
 
     def _analyze_outgrown(self) -> None:
         names = [table.name for table in self.tables]
-        for (name,) in self.session.execute(
-            query("outgrown_tables"), {"table_names": names}
-        ).fetchall():
+        for name in fetch_column(self.session, "outgrown_tables", {"table_names": names}):
             analyze(self.session, name)
 
     def _is_published(self) -> bool:

@@ -5,13 +5,12 @@ from collections.abc import Sequence
 import psycopg
 
 from lcm_pipeline.warehouse.ingest.runs import abandon_commands
-from lcm_pipeline.warehouse.queries import fetch_value, query
+from lcm_pipeline.warehouse.queries import fetch_column, fetch_value, query
 
 
 def missing_clients(session: psycopg.Connection, client_ids: Sequence[int]) -> list[int]:
     """Those of the clients that are not in the roster, or are retired."""
-    rows = session.execute(query("missing_clients"), {"clients": list(client_ids)})
-    return [row[0] for row in rows.fetchall()]
+    return fetch_column(session, "missing_clients", {"clients": list(client_ids)})
 
 
 def reset_clients(

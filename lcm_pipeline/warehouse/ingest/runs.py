@@ -23,10 +23,10 @@ from lcm_pipeline.model.pseudonyms import PseudonymKeyError, Pseudonyms
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.waiting import wait_until
 from lcm_pipeline.warehouse import locks
-from lcm_pipeline.warehouse.connection import is_transient
 from lcm_pipeline.warehouse.privacy.keys import require_pseudonyms
-from lcm_pipeline.warehouse.queries import fetch_value, query
+from lcm_pipeline.warehouse.queries import fetch_column, fetch_value, query
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
+from lcm_pipeline.warehouse.transient_errors import is_transient
 
 # As in the database; `missing`: it has no such run any more.
 RunStatus = Literal["reading", "published", "stopped", "abandoned", "missing"]
@@ -119,7 +119,7 @@ def begin_run(
 
     def begin(session: psycopg.Connection) -> bool:
         _abandon_outdated(session)
-        for (old,) in session.execute(query("old_ledgers")).fetchall():
+        for old in fetch_column(session, "old_ledgers"):
             session.execute(query("delete_ledger"), {"run_id": old})
         return session.execute(query("begin_run"), values).fetchone() is not None
 
@@ -314,7 +314,7 @@ def _join_again(
 def _abandon_outdated(session: psycopg.Connection) -> None:
     """Abandon unfinished runs without a live process whose days a later run has covered."""
     with session.transaction():
-        for (run_id,) in session.execute(query("abandon_outdated_runs")).fetchall():
+        for run_id in fetch_column(session, "abandon_outdated_runs"):
             _drop_staging(session, run_id)
 
 

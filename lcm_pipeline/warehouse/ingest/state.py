@@ -7,7 +7,7 @@ from datetime import date
 
 import psycopg
 
-from lcm_pipeline.warehouse.queries import fetch_value, query
+from lcm_pipeline.warehouse.queries import fetch_column, fetch_value, query
 
 
 def first_polled_day(session: psycopg.Connection) -> date | None:
@@ -17,14 +17,12 @@ def first_polled_day(session: psycopg.Connection) -> date | None:
 
 def polled_days(session: psycopg.Connection, first: date, last: date) -> set[date]:
     """The registration days in a range that were polled with a proven response."""
-    rows = session.execute(query("polled_days"), {"first": first, "last": last})
-    return {row[0] for row in rows.fetchall()}
+    return set(fetch_column(session, "polled_days", {"first": first, "last": last}))
 
 
 def pending_days(session: psycopg.Connection, first: date, last: date) -> set[date]:
     """The registration days in a range whose last poll failed."""
-    rows = session.execute(query("pending_days"), {"first": first, "last": last})
-    return {row[0] for row in rows.fetchall()}
+    return set(fetch_column(session, "pending_days", {"first": first, "last": last}))
 
 
 def read_kept_from(session: psycopg.Connection) -> date | None:
@@ -42,8 +40,7 @@ def newest_day(session: psycopg.Connection, feed: str) -> date | None:
 
 def read_base(session: psycopg.Connection, feed: str) -> int | None:
     """The number of the first row in the paging of a feed's endpoint, 0 or 1; None if unknown."""
-    row = session.execute(query("read_base"), {"feed": feed}).fetchone()
-    return int(row[0]) if row else None
+    return fetch_value(session, "read_base", {"feed": feed})
 
 
 def store_base(session: psycopg.Connection, feed: str, base: int) -> None:

@@ -11,7 +11,6 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 import psycopg
-from psycopg.rows import class_row
 from psycopg.sql import SQL
 
 from lcm_pipeline.model.readings import MAX_UNKNOWN_FIELDS, Outcome, Task
@@ -21,7 +20,7 @@ from lcm_pipeline.warehouse.ingest.resets import reset_clients
 from lcm_pipeline.warehouse.ingest.runs import Run
 from lcm_pipeline.warehouse.ingest.schedule import Schedule, schedule_clients
 from lcm_pipeline.warehouse.ingest.staging import copy_records, make_staging, staging_of
-from lcm_pipeline.warehouse.queries import fetch_value, query
+from lcm_pipeline.warehouse.queries import fetch_column, fetch_rows, fetch_value, query
 from lcm_pipeline.warehouse.redaction import rule_of
 from lcm_pipeline.warehouse.sessions import analyze
 
@@ -146,8 +145,7 @@ def claim_tasks(
         "after": after.task_id if after else 0,
         "most": most,
     }
-    with session.cursor(row_factory=class_row(Task)) as cursor:
-        return cursor.execute(query("claim_tasks"), values).fetchall()
+    return fetch_rows(session, Task, "claim_tasks", values)
 
 
 def drop_claims(session: psycopg.Connection, run: Run) -> None:
@@ -168,9 +166,7 @@ def pending_elsewhere(session: psycopg.Connection, run: Run) -> OtherReader | No
 
 def other_tasks(session: psycopg.Connection, run: Run) -> list[Task]:
     """A few tasks that the service should succeed for, tried before a run stops on failures."""
-    values = {"run_id": run.run_id, "feed": run.feed}
-    with session.cursor(row_factory=class_row(Task)) as cursor:
-        return cursor.execute(query("other_tasks"), values).fetchall()
+    return fetch_rows(session, Task, "other_tasks", {"run_id": run.run_id, "feed": run.feed})
 
 
 def known_clients(session: psycopg.Connection) -> list[tuple[str, int]]:
@@ -194,7 +190,7 @@ def fail_client(session: psycopg.Connection, run: Run, client_id: int, error: st
     """Mark a client's tasks as failed after it was read; its staged rows are not published."""
     values = {"run_id": run.run_id, "client_id": client_id, "error": error}
     with session.transaction():
-        failed = [row[0] for row in session.execute(query("fail_client"), values).fetchall()]
+        failed = fetch_column(session, "fail_client", values)
         session.execute(query("withdraw_quarantine"), {"run_id": run.run_id, "tasks": failed})
 
 
