@@ -62,9 +62,11 @@ def test_a_transaction_that_stood_idle_too_long_is_transient(warehouse: Warehous
                 ).fetchall()
             )
         )
-        with pytest.raises(psycopg.errors.IdleInTransactionSessionTimeout) as failure:
+        # On a busy machine libpq may find the socket closed before it reads the server's message.
+        with pytest.raises(psycopg.Error) as failure:
             idle.execute("select 1")
     assert is_transient(failure.value)
+    assert is_transient(psycopg.errors.IdleInTransactionSessionTimeout())
 
 
 def test_too_many_connections_is_transient(warehouse: Warehouse) -> None:
