@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
+# Superset does not run on the newest Python: make SUPERSET_PYTHON=/path/to/python3.12 dashboards
+SUPERSET_PYTHON ?= $(PYTHON)
 SUPERSET := .venv-superset
 SUPERSET_INSTALLED := $(SUPERSET)/.installed
 
@@ -86,7 +88,9 @@ ui: $(INSTALLED) ## Dagster's web interface on 127.0.0.1:3000
 superset: $(SUPERSET_INSTALLED) ## Install Superset in .venv-superset (it cannot share .venv)
 
 $(SUPERSET_INSTALLED): dashboards/requirements.lock
-	$(PYTHON) -m venv $(SUPERSET)
+	@$(SUPERSET_PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' || \
+	  { echo "Superset 6.1 needs Python 3.10 to 3.12: make SUPERSET_PYTHON=/path/to/python3.12 $(MAKECMDGOALS)"; exit 2; }
+	$(SUPERSET_PYTHON) -m venv $(SUPERSET)
 	$(SUPERSET)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r dashboards/requirements.lock
 	@touch $@
 

@@ -95,7 +95,7 @@ def find_superset(
         raise SupersetUnavailableError(
             f"There is no Superset in {environment}: run `make superset` in a checkout, or"
             f" `python3 -m venv {environment} && {environment}/bin/pip install --require-hashes -r"
-            f" {lock}`, or name its environment with --environment"
+            f" {lock}` with a Python of 3.10 to 3.12, or name its environment with --environment"
         )
     return SupersetHome(programs, home / "superset", language, timezone)
 

@@ -347,7 +347,7 @@ _RULES = [
     Rule(r"(grant|revoke) .*", _run_grant),
     Rule(r"update mart\.parameters .*", _edit_parameters),
     Rule(r"insert into mart\.calendar_overrides .*", _override_the_calendar),
-    Rule(r"make (test|demo|dashboards|demo dashboards|screenshots|dbt)", _make,
+    Rule(r"make (test|demo|(SUPERSET_PYTHON=.* |demo )?dashboards|screenshots|dbt)", _make,
          "installs an environment; `lcm demo` is run"),
     Rule(r"make (install|reference|docs-site|image-test|superset)", _make,
          "installs an environment; `lcm demo` is run"),
