@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from types import FrameType
 from typing import Any
@@ -32,12 +32,12 @@ def handling_signals(handlers: Mapping[signal.Signals, Any]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    former = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-    try:
-        yield
-    finally:
-        for number, handler in former.items():
+    # A handler that is set again may raise an exception before the others are.
+    with ExitStack() as former:
+        for number, handler in handlers.items():
+            former.callback(signal.signal, number, signal.getsignal(number))
             signal.signal(number, handler)
+        yield
 
 
 @contextmanager
@@ -52,13 +52,16 @@ def delaying_stop_signals() -> Iterator[None]:
     def delay(number: int, _frame: FrameType | None) -> None:
         arrived.append(number)
 
-    handled = [number for number in STOP_SIGNALS if callable(signal.getsignal(number))]
     try:
-        with handling_signals(dict.fromkeys(handled, delay)):
+        with handling_signals(dict.fromkeys(_handled_stop_signals(), delay)):
             yield
     finally:
         for number in arrived:
             signal.raise_signal(number)
+
+
+def _handled_stop_signals() -> list[signal.Signals]:
+    return [number for number in STOP_SIGNALS if callable(signal.getsignal(number))]
 
 
 def start_prepared(
@@ -69,10 +72,21 @@ def start_prepared(
     A stop signal that comes meanwhile is handled at the end, and if that raises an exception, the
     program is killed.
     """
+    handled = _handled_stop_signals()
+
+    def prepare_unhandled() -> None:
+        # As in the program. Our handlers would run in the copy of this process that becomes it, and
+        # the signal be lost, as the one for the death of the parent.
+        for number in handled:
+            signal.signal(number, signal.SIG_DFL)
+        prepare()
+
     process: subprocess.Popen[Any] | None = None
     try:
         with delaying_stop_signals():
-            process = subprocess.Popen(command, preexec_fn=prepare, **options)  # noqa: S603 - ours
+            process = subprocess.Popen(  # noqa: S603 - our own command
+                command, preexec_fn=prepare_unhandled, **options
+            )
     except BaseException:
         if process is not None:
             with process:

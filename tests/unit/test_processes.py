@@ -65,6 +65,63 @@ run_prepared([sys.executable, "-c", code], lambda: None)
     assert ended.stdout.split() == [str(int(signal.SIG_IGN))]
 
 
+def test_a_stop_signal_before_a_program_begins_ends_it() -> None:
+    script = """
+import os, signal, sys, time
+from lcm_pipeline.processes import parent_death_hook, start_prepared
+
+signal.signal(signal.SIGTERM, signal.default_int_handler)
+tie_to_parent = parent_death_hook(os.getpid())
+
+def prepare():
+    tie_to_parent()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+program = start_prepared([sys.executable, "-c", "print('runs')"], prepare)
+print(program.wait())
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True, text=True, timeout=PATIENCE, check=True,
+    )  # fmt: skip
+    assert ended.stdout.split() == [str(-signal.SIGTERM)]
+
+
+def test_an_interrupt_while_handlers_are_set_again_leaves_none_behind() -> None:
+    script = """
+import os, signal
+from lcm_pipeline.processes import handling_signals
+
+def ignore(number, frame):
+    pass
+
+signal.signal(signal.SIGTERM, ignore)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+set_handler = signal.signal
+
+def set_and_interrupt(number, handler):
+    set_handler(number, handler)
+    if handler is signal.default_int_handler:
+        os.kill(os.getpid(), signal.SIGINT)
+
+signal.signal = set_and_interrupt
+others = dict.fromkeys((signal.SIGTERM, signal.SIGINT), lambda *_: None)
+try:
+    with handling_signals(others):
+        pass
+except KeyboardInterrupt:
+    print(
+        signal.getsignal(signal.SIGINT) is signal.default_int_handler,
+        signal.getsignal(signal.SIGTERM) is ignore,
+    )
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True, text=True, timeout=PATIENCE, check=True,
+    )  # fmt: skip
+    assert ended.stdout.split() == ["True", "True"]
+
+
 def test_no_other_module_calls_a_function_of_its_own_in_a_fork() -> None:
     sources = [path for path in repository_files("lcm_pipeline") if path.suffix == ".py"]
     found = [str(path) for path in sources if "preexec_fn" in (ROOT / path).read_text()]
