@@ -21,6 +21,8 @@ import dagster as dg
 import pytest
 
 from lcm_pipeline.orchestration.storage.instance import dagster_instance
+from lcm_pipeline.orchestration.ui.programs import Program
+from lcm_pipeline.orchestration.ui.supervisor import _running
 from lcm_pipeline.ports import holder_of
 from lcm_pipeline.processes import parent_death_hook
 from lcm_pipeline.settings import load_settings
@@ -313,6 +315,22 @@ def test_the_daemon_ends_when_lcm_ui_is_killed(tmp_path: Path) -> None:
         for pid in daemons:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads from /proc whether it runs")
+def test_the_code_server_of_a_killed_web_server_ends(tmp_path: Path) -> None:
+    script = f"""
+import os, pathlib, signal, subprocess
+signal.pthread_sigmask(signal.SIG_SETMASK, ())
+child = subprocess.Popen(["sleep", "100000"])
+pathlib.Path({str(tmp_path / "pid")!r}).write_text(str(child.pid))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    commands = {Program.WEB: [sys.executable, "-c", script]}
+    with _running(commands, dict(os.environ), None) as processes:
+        processes[Program.WEB].wait(PATIENCE)
+    code_server = int((tmp_path / "pid").read_text())
+    wait_for(lambda: not _maps_of(code_server), lambda: "the code server goes on")
 
 
 @pytest.mark.slow

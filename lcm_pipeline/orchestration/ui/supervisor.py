@@ -209,16 +209,28 @@ def _running(
             processes[program] = start_prepared(words, prepare, env=given, process_group=0)
         yield processes
     finally:
-        for process in processes.values():
-            if process.poll() is None:
-                process.send_signal(signal.SIGINT)
-        deadline = time.monotonic() + _STOP_SECONDS
-        for process in processes.values():
-            try:
-                process.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        try:
+            _stop(processes.values())
+        finally:
+            if web := processes.get(Program.WEB):
+                # One that was killed, or that a second Ctrl-C does not wait for, leaves its code
+                # server for up to 90 s. That of the daemon finishes the runs that it executes.
+                with suppress(ProcessLookupError):
+                    os.killpg(web.pid, signal.SIGTERM)
+
+
+def _stop(processes: Collection[subprocess.Popen[bytes]]) -> None:
+    """End the processes, those that take too long by force."""
+    for process in processes:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+    deadline = time.monotonic() + _STOP_SECONDS
+    for process in processes:
+        try:
+            process.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 @contextmanager
