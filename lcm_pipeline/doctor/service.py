@@ -91,7 +91,7 @@ async def _check_responses(settings: Settings) -> Sequence[Finding]:
         identity = Finding("identity", Level.OK, "the service accepts our requests")
         if not clients:
             found = f"no client registered in the last {_MAX_DAYS} days"
-            return [identity, Finding("paging", Level.WARN, found, "the first sync measures it")]
+            return [identity, Finding("paging", Level.WARN, found, "each sync measures it")]
         return [
             identity,
             *[await _measure_paging(api, feed, clients, settings) for feed in CLIENT_FEEDS],

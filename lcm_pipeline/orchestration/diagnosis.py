@@ -30,10 +30,10 @@ def examine_alerts(settings: Settings) -> Iterator[Finding]:
     count = len(settings.alert_addresses())
     malformed = malformed_addresses(settings)
     if malformed:
-        numbers = ", ".join(map(str, malformed))
+        named = ", ".join(f"address {number}" for number in malformed)
         yield Finding(
             "alerts", Level.FAIL,
-            f"of the addresses in LCM_ALERT_URLS, apprise does not understand: {numbers}",
+            f"LCM_ALERT_URLS: apprise does not understand {named}",
             "correct them; https://github.com/caronc/apprise/wiki has the form of each service",
         )  # fmt: skip
     elif count:

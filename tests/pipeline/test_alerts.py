@@ -396,13 +396,13 @@ def test_the_daemon_reports_a_failed_command_but_neither_ctrl_c_nor_the_job_of_s
         assert titles() == titles() == []
 
 
-def test_doctor_counts_addresses_that_cannot_be_used_without_showing_them() -> None:
+def test_doctor_names_addresses_that_cannot_be_used_by_their_position_alone() -> None:
     def found(*addresses: str) -> list[Finding]:
         return list(examine_alerts(load_settings(alert_urls=" ".join(addresses))))
 
-    (wrong,) = found("json://localhost/", "s3cr3t")
+    (wrong,) = found("s3cr3t", "json://localhost/", "s3cr3t")
     assert wrong.state is Level.FAIL
-    assert wrong.found.endswith("apprise does not understand: 2")
+    assert wrong.found.endswith("apprise does not understand address 1, address 3")
     assert "s3cr3t" not in str(wrong)
     with pytest.raises(AlertError, match="without ://") as failed:
         send(load_settings(alert_urls="s3cr3t"), [Alert("title", "body")])
