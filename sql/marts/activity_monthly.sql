@@ -1,11 +1,11 @@
 -- question: how many members are active, how many lapse and come back?
 -- grain: month x store of registration x type of the newest card
 -- formula: at the end of the month (or the last day known, as_of_date), by the member's last purchase
---   so far: active at n days when it lies less than n days back. lapsed: the last purchase was less
---   than lapse_days days before the end of the month before and no longer is. reactivated: bought in
---   the month, lapse_days days or more after the purchase before. Months whose operations are not
---   stored any more (LCM_RETENTION_MONTHS) are left out, and a count is null where that holds for some
---   of the days that it looks back on; who bought before these comes back unseen.
+--   so far: active at n days when it lies less than n days back. lapsed: it became lapse_days days old in
+--   the month, and may have been made in it. reactivated: bought in the month, lapse_days days or more
+--   after the purchase before. Months whose operations are not stored any more (LCM_RETENTION_MONTHS) are
+--   left out, and a count is null where that holds for some of the days that it looks back on; who
+--   bought before these comes back unseen.
 create materialized view mart.activity_monthly as
 with newest as (
     select
@@ -39,7 +39,6 @@ standing as (
         count(*) filter (
             where
                 lately.days >= parameters.lapse_days
-                and lately.days_before_month >= 0
                 and lately.days_before_month < parameters.lapse_days
         ) as lapsed
     from lately
@@ -135,6 +134,6 @@ comment on column mart.activity_monthly.members is 'members by then';
 comment on column mart.activity_monthly.active_30_days is 'members with a purchase in the last 30 days; null where operations of some of these are not stored any more';
 comment on column mart.activity_monthly.active_90_days is 'members with a purchase in the last 90 days; null as active_30_days';
 comment on column mart.activity_monthly.active_365_days is 'members with a purchase in the last 365 days; null as active_30_days';
-comment on column mart.activity_monthly.lapsed is 'members who were active before the month and have not bought for lapse_days days by its end; null as active_30_days';
+comment on column mart.activity_monthly.lapsed is 'members whose last purchase by as_of_date became lapse_days days old in the month; null as active_30_days';
 comment on column mart.activity_monthly.reactivated is 'members who bought again after lapse_days days or more';
 comment on column mart.activity_monthly.is_whole_month is 'the last day of the month is known';

@@ -78,8 +78,7 @@ pieces as (
         count(*) filter (where standing.last_day - standing.purchase_day < 365) as active_365_days,
         count(*) filter (
             where
-                standing.purchase_month < standing.month
-                and standing.month - 1 - standing.purchase_day < parameters.lapse_days
+                standing.month - 1 - standing.purchase_day < parameters.lapse_days
                 and standing.last_day - standing.purchase_day >= parameters.lapse_days
         ) as lapsed,
         count(*) filter (
@@ -119,5 +118,5 @@ comment on column mart.activity_sums.members is 'members by then';
 comment on column mart.activity_sums.active_30_days is 'members with a purchase in the last 30 days';
 comment on column mart.activity_sums.active_90_days is 'members with a purchase in the last 90 days';
 comment on column mart.activity_sums.active_365_days is 'members with a purchase in the last 365 days';
-comment on column mart.activity_sums.lapsed is 'members who were active before the month and have not bought for lapse_days days by its end';
+comment on column mart.activity_sums.lapsed is 'members whose last purchase by the end of the month became lapse_days days old in it';
 comment on column mart.activity_sums.reactivated is 'members who bought again after lapse_days days or more';
