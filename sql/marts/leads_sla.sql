@@ -9,8 +9,9 @@
 --   closed_lead_statuses after the last other state. hit: the whole interval lies within the limit;
 --   missed: beyond it, or the lead was still waiting beyond it; else unknown; null while no lead was ever
 --   seen in a status of new_lead_statuses (or closed_lead_statuses): the programme's own names have to be
---   put there. A day that is given is judged by what its reading knew; the limits are those of the day on
---   which the lead was made (mart.dated_parameters).
+--   put there. A lead that a merge moved to another client keeps its history. A day that is given is
+--   judged by what its reading knew; the limits are those of the day on which the lead was made
+--   (mart.dated_parameters).
 -- refreshed: always
 create or replace function mart.leads_sla_on(asked_day date)
 returns table (
@@ -80,7 +81,15 @@ known as (
         versions.*,
         coalesce(versions.status_name, '') = ''
         or versions.status_name = any(parameters.new_lead_statuses) as is_new,
-        coalesce(versions.status_name = any(parameters.closed_lead_statuses), false) as is_closed
+        coalesce(versions.status_name = any(parameters.closed_lead_statuses), false) as is_closed,
+        -- A merge moves a lead to another client. A number that several clients have is of several leads.
+        case
+            when
+                count(*) filter (where versions.valid_to > reading.known_at)
+                    over (partition by versions.lead_id)
+                > 1
+                then versions.client_id
+        end as client_of_several
     from versions
     cross join reading
     cross join mart.parameters
@@ -114,7 +123,7 @@ steps as (
         min(known.valid_from) filter (where not known.is_new) over of_lead as changed,
         max(known.valid_to) filter (where not known.is_closed) over of_lead as left_open
     from known
-    window of_lead as (partition by known.client_id, known.lead_id)
+    window of_lead as (partition by known.lead_id, known.client_of_several)
 ),
 
 present as (

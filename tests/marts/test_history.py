@@ -291,6 +291,49 @@ def test_only_a_reading_of_all_clients_shows_that_a_lead_still_waits(story: Stor
     assert closed["closed_by"] == _utc(2026, 3, 10, 3)
 
 
+@pytest.mark.slow
+def test_leads_of_several_clients_with_one_number_are_judged_apart(story: Story) -> None:
+    leads = [
+        story.author.lead(
+            story.author.client(client_id, "2026-03-01T01:00:00", [{"Card": client_id}]),
+            41,
+            "2026-03-05T20:00:00",
+        )
+        for client_id in (7, 8)
+    ]
+    story.sync_day(FIRST)
+    leads[0].row["LeadStatusName"] = "Решено"
+    story.sync_day(date(2026, 3, 6))
+    story.sync_day(SECOND)
+    now = {row["client_id"]: row for row in read_mart(story.warehouse, "leads_sla")}
+    assert (now[7]["closing_sla"], now[8]["closing_sla"]) == ("hit", "missed")
+
+
+@pytest.mark.slow
+def test_a_lead_that_moves_by_a_merge_keeps_its_past(story: Story) -> None:
+    old = story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
+    new = story.author.client(8, "2026-03-01T01:00:00", [{"Card": 2}])
+    answered = story.author.lead(old, 41, "2026-03-05T20:00:00")
+    waiting = story.author.lead(old, 42, "2026-03-05T20:00:00")
+    story.sync_day(FIRST)
+    answered.row["LeadStatusName"] = "Решено"
+    story.sync_day(date(2026, 3, 6))
+    before = {row["lead_id"]: row for row in read_mart(story.warehouse, "leads_sla")}
+    assert before[41]["closing_sla"] == "hit"
+    story.simulator.world.merge(7, 8)
+    for lead in (answered, waiting):
+        new.shelves["leads"].add(lead)
+    story.sync_day(SECOND)
+    after = {row["lead_id"]: row for row in read_mart(story.warehouse, "leads_sla")}
+    assert [after[number]["client_id"] for number in (41, 42)] == [8, 8]
+    moments = (
+        "first_change_after", "first_change_by", "first_change_sla", "closed_after", "closed_by",
+        "closing_sla",
+    )  # fmt: skip
+    assert [after[41][name] for name in moments] == [before[41][name] for name in moments]
+    assert (after[42]["first_change_sla"], after[42]["is_open"]) == ("missed", True)
+
+
 def test_restatements_have_the_reason_of_a_change(story: Story) -> None:
     client = story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
     lot = story.author.lot(client, 1, "2026-03-02T10:00:00", "100.00")
