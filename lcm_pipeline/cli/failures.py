@@ -70,14 +70,14 @@ def message_of(error: BaseException) -> str:
         return str(error).strip()
     # Imported here, as they import psycopg.
     from lcm_pipeline.warehouse.redaction import rule_of
-    from lcm_pipeline.warehouse.transient_errors import advice_on_connections
+    from lcm_pipeline.warehouse.transient_errors import advice_on_connections, is_transient
 
     if isinstance(error, driver.DataError | driver.IntegrityError):
         return f"the database refused a value ({rule_of(error)}), so this step stored nothing"
     text = database_message(str(error))
-    # psycopg counts a transaction that the server has ended as an internal error.
-    failures = driver.OperationalError | driver.InternalError
-    if isinstance(error, failures) and exit_code_of(error) == FAILED:
+    # psycopg counts a transaction that the server has ended as an internal error, not operational.
+    may_pass = isinstance(error, driver.OperationalError) or is_transient(error)
+    if may_pass and exit_code_of(error) == FAILED:
         if advice := advice_on_connections(text):
             text += f". {advice}"
         if is_resumable():

@@ -237,6 +237,7 @@ def test_a_lost_database_ends_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -
     )
     idle = psycopg.errors.IdleInTransactionSessionTimeout("the session was idle for too long")
     assert message_of(idle).endswith("run the same command again to go on")
+    assert message_of(psycopg.errors.DataCorrupted("invalid page")) == "invalid page"
     monkeypatch.setattr("sys.argv", ["lcm", "export", "program_daily"])
     assert message_of(starting) == (
         "the database system is starting up. Run the same command again"
