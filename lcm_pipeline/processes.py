@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from types import FrameType
@@ -41,8 +41,8 @@ def handling_signals(handlers: Mapping[signal.Signals, Any]) -> Iterator[None]:
 
 
 @contextmanager
-def delaying_stop_signals() -> Iterator[None]:
-    """Handle STOP_SIGNALS that have a handler at the end of the context.
+def _delaying(numbers: Collection[signal.Signals]) -> Iterator[None]:
+    """Handle these signals at the end of the context.
 
     They are not blocked: another thread would get them, for which Python calls the handler in the
     main thread all the same, and a program that is started would inherit the block.
@@ -53,15 +53,11 @@ def delaying_stop_signals() -> Iterator[None]:
         arrived.append(number)
 
     try:
-        with handling_signals(dict.fromkeys(_handled_stop_signals(), delay)):
+        with handling_signals(dict.fromkeys(numbers, delay)):
             yield
     finally:
         for number in arrived:
             signal.raise_signal(number)
-
-
-def _handled_stop_signals() -> list[signal.Signals]:
-    return [number for number in STOP_SIGNALS if callable(signal.getsignal(number))]
 
 
 def start_prepared(
@@ -72,7 +68,7 @@ def start_prepared(
     A stop signal that comes meanwhile is handled at the end, and if that raises an exception, the
     program is killed.
     """
-    handled = _handled_stop_signals()
+    handled = [number for number in STOP_SIGNALS if callable(signal.getsignal(number))]
 
     def prepare_unhandled() -> None:
         # As in the program. Our handlers would run in the copy of this process that becomes it, and
@@ -83,7 +79,7 @@ def start_prepared(
 
     process: subprocess.Popen[Any] | None = None
     try:
-        with delaying_stop_signals():
+        with _delaying(handled):
             process = subprocess.Popen(  # noqa: S603 - our own command
                 command, preexec_fn=prepare_unhandled, **options
             )
