@@ -199,15 +199,14 @@ def send(settings: Settings, alerts: Sequence[Alert]) -> None:
             )
         ]
 
+    addresses = settings.alert_addresses()
     failed, received = [], []
     with ThreadPoolExecutor(max_workers=_MAX_RECIPIENTS) as threads:
         attempts = [
             [threads.submit(send_to, recipient) for recipient in _recipients(apprise, address)]
-            for address in settings.alert_addresses()
+            for address in addresses
         ]
-    for number, (address, attempted) in enumerate(
-        zip(settings.alert_addresses(), attempts, strict=True), start=1
-    ):
+    for number, (address, attempted) in enumerate(zip(addresses, attempts, strict=True), start=1):
         scheme, separator, _ = address.partition("://")
         # Without a scheme it may be a token that was put in the wrong place.
         kind = f"address {number}, {scheme if separator else 'an address without ://'}"
