@@ -12,7 +12,7 @@ from psycopg.sql import SQL, Identifier
 from lcm_pipeline.model.readings import Outcome
 from lcm_pipeline.model.tables import CoreTable
 from lcm_pipeline.warehouse.ingest.runs import Run
-from lcm_pipeline.warehouse.queries import column_list, query
+from lcm_pipeline.warehouse.queries import column_list, fetch_value, query
 from lcm_pipeline.warehouse.sessions import analyze
 
 
@@ -28,8 +28,7 @@ def make_staging(session: psycopg.Connection, run: Run, tables: Sequence[CoreTab
         for table in tables:
             wanted = ["task_id", *table.landing_columns]
             name = _staging_name(run, table)
-            found = session.execute(query("staging_columns"), {"name": name}).fetchone()
-            if found and found[0] == wanted:
+            if fetch_value(session, "staging_columns", {"name": name}) == wanted:
                 continue
             values = {
                 "run_id": run.run_id,

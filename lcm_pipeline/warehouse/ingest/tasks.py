@@ -76,14 +76,12 @@ def add_unless_ended(
 ) -> bool:
     """Make the staging tables of a run, add its tasks, and reopen those that have to be read again.
 
-    These failed, or were read before `fresh_from`.
-    From then on the run belongs to the command: what it publishes counts as published by it.
-    Returns False, and changes nothing, if another process has ended the run: the tasks would never
-    be published.
+    These failed, or were read before `fresh_from`. From then on the run belongs to the command:
+    what it publishes counts as published by it. Returns False, and changes nothing, if another
+    process has ended the run: the tasks would never be published.
     """
     with session.transaction():
-        status = session.execute(query("lock_run"), {"run_id": run.run_id}).fetchone()
-        if status != ("reading",):
+        if fetch_value(session, "lock_run", {"run_id": run.run_id}) != "reading":
             return False
         make_staging(session, run, tables)
         add_tasks(session, run)

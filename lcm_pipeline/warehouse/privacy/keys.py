@@ -6,7 +6,7 @@ import psycopg
 
 from lcm_pipeline.model.forgotten import Forgotten, forgotten_by
 from lcm_pipeline.model.pseudonyms import PseudonymKeyError, Pseudonyms
-from lcm_pipeline.warehouse.queries import query
+from lcm_pipeline.warehouse.queries import fetch_column, query
 
 
 def load_forgotten(session: psycopg.Connection, keys: Sequence[bytes]) -> Forgotten:
@@ -14,7 +14,7 @@ def load_forgotten(session: psycopg.Connection, keys: Sequence[bytes]) -> Forgot
     rows = session.execute(query("forgotten_clients")).fetchall()
     if not rows:
         return Forgotten()
-    made = [bytes(row[0]) for row in session.execute(query("forget_key")).fetchall()]
+    made = [bytes(key) for key in fetch_column(session, "forget_key")]
     return forgotten_by([*keys, *made], rows)
 
 
