@@ -39,8 +39,6 @@ YesterdayOption = Annotated[
     bool, typer.Option("--yesterday", help="The last day that has ended, in LCM_TIMEZONE.")
 ]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
-
-
 HostOption = Annotated[str, typer.Option(metavar="HOST", help="Address to listen on.")]
 
 

@@ -9,9 +9,7 @@ from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.programme import adopt_programme, programme_of, stored_programme
 
 
-def adopt(
-    yes: YesOption = False,
-) -> None:
+def adopt(yes: YesOption = False) -> None:
     """Record that this warehouse's programme has moved to the address in the settings.
 
     The first sync records which programme it reads, by LCM_API_URL and LCM_OPERATOR. Later syncs
