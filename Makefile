@@ -44,10 +44,10 @@ test: $(INSTALLED) ## Linters, types, import contracts and all tests but the slo
 	$(MAKE) --no-print-directory --jobs 2 --output-sync lint
 	$(PYTEST) -m 'not slow'
 
-# PART=2 runs the second eighth alone: CI runs one, by the commit, to stay below half an hour.
+# PART=2 runs the second sixteenth alone: CI runs one, by the commit, to stay well below half an hour.
 PART ?=
-test-slow: $(INSTALLED) ## The slow tests: whole scenarios, other cases of sampled tests (PART=1 to 8: an eighth)
-	$(PYTEST) -m slow $(if $(PART),--splits 8 --group $(PART))
+test-slow: $(INSTALLED) ## The slow tests: whole scenarios, other cases of sampled tests (PART=1 to 16: a sixteenth)
+	$(PYTEST) -m slow $(if $(PART),--splits 16 --group $(PART))
 
 test-all: test test-slow ## make test, then make test-slow
 
