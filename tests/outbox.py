@@ -16,7 +16,7 @@ from lcm_pipeline.warehouse.connection import Warehouse
 
 # Retries do not wait, and a request never outlives its connection by much.
 HASTY = RetryPolicy(first_wait=0.001, longest_wait=0.002, longest_retry_after=0.002)
-SETTLE_SECONDS = 0.05
+SERVICE_TIMEOUT_SECONDS = 0.05
 
 Update = tuple[int, dict[str, Any]]
 
@@ -85,5 +85,5 @@ def hasty(settings: Settings) -> LoyaltyApi:
 
 def write_back(settings: Settings, warehouse: Warehouse, **changes: Any) -> WriteBack:
     """A write-back without waits."""
-    fields = {"open_api": hasty, "settle_seconds": SETTLE_SECONDS}
+    fields = {"open_api": hasty, "service_timeout_seconds": SERVICE_TIMEOUT_SECONDS}
     return WriteBack(settings, warehouse, **{**fields, **changes})

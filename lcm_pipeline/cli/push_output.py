@@ -85,8 +85,8 @@ def print_rejected_rows(file: UpdateFile) -> None:
         lines: dict[str, list[int]] = {}
         for row in file.rejected_rows:
             if (file.client_of(row) is not None) is is_stored:
-                for objection in row.objections:
-                    lines.setdefault(str(objection), []).append(row.line)
+                for error in row.errors:
+                    lines.setdefault(str(error), []).append(row.line)
         what = "rejected" if is_stored else "not stored, as the client cannot be read"
         for reason, of_reason in sorted(lines.items(), key=lambda item: -len(item[1])):
             where = "; ".join(_ranges("line", of_reason))

@@ -45,7 +45,7 @@ REQUESTED_BY = "requested_by"
 
 
 @dataclass(frozen=True)
-class Objection:
+class FieldError:
     """Why an update is not sent: the reason, and the field that it concerns, if any."""
 
     reason: str
@@ -69,7 +69,7 @@ class ProfileUpdate:
     values: Values
     is_known_client: bool = True
     overtaken: frozenset[str] = frozenset()
-    unreadable: tuple[Objection, ...] = ()
+    unreadable: tuple[FieldError, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -88,13 +88,13 @@ class KnownProfile:
 class FileRow:
     """One row of a file, its cells in the order of the file's columns.
 
-    line: the physical line where it starts, from 1. objections: cells that cannot be read; each of
+    line: the physical line where it starts, from 1. errors: cells that cannot be read; each of
     them is None in `cells`.
     """
 
     line: int
     cells: tuple[Any, ...] = field(repr=False)
-    objections: tuple[Objection, ...] = ()
+    errors: tuple[FieldError, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class UpdateFile:
     @property
     def rejected_rows(self) -> list[FileRow]:
         """Rows with a cell that cannot be read; they are never sent."""
-        return [row for row in self.rows if row.objections]
+        return [row for row in self.rows if row.errors]
 
     def client_of(self, row: FileRow) -> int | None:
         """The client of a row; None when that cell cannot be read, and the row is not stored."""

@@ -18,12 +18,12 @@ _MIN_REFUSED = 3
 class Canary:
     """Counts the outcomes of attempts.
 
-    canary: attempts in the trial. fuse: the share of them that may fail. concurrency: attempts in
-    flight, all of which may fail at once when a service goes down. responses: updates that the
+    trial_size: attempts in the trial. fuse: the share of them that may fail. concurrency: attempts
+    in flight, all of which may fail at once when a service goes down. responses: updates that the
     service accepted or refused by ErrorCode, so our access works.
     """
 
-    canary: int
+    trial_size: int
     fuse: float
     concurrency: int
     responses: int = 0
@@ -38,14 +38,14 @@ class Canary:
     @property
     def trial_left(self) -> int:
         """Attempts that are left in the trial; nothing else is sent before it is over."""
-        return max(0, self.canary - self._tried)
+        return max(0, self.trial_size - self._tried)
 
     def record(self, result: AttemptResult) -> None:
         """Record the result of one attempt."""
         self._tried += 1
         is_success = result.outcome == "sent"
         self._in_a_row = 0 if is_success else self._in_a_row + 1
-        if not is_success and self._tried <= self.canary:
+        if not is_success and self._tried <= self.trial_size:
             self._failed_in_trial += 1
         if result.outcome in ("sent", "partial", "failed") and not result.is_ambiguous:
             self.responses += 1
@@ -68,14 +68,14 @@ class Canary:
 
     def reason_to_stop(self) -> str | None:
         """Return why the push must stop, for the user; None when it may continue."""
-        has_failed_trial = self._failed_in_trial > self.fuse * self.canary
-        if self.canary and not self.trial_left and has_failed_trial:
+        has_failed_trial = self._failed_in_trial > self.fuse * self.trial_size
+        if self.trial_size and not self.trial_left and has_failed_trial:
             reason = (
-                f"{self._failed_in_trial} of the first {self.canary} updates failed, more than"
+                f"{self._failed_in_trial} of the first {self.trial_size} updates failed, more than"
                 f" LCM_PUSH_FUSE ({self.fuse:g}) allows"
             )
         # As many failures as the trial has attempts: during the trial only the fuse stops the push.
-        elif self._in_a_row >= max(_MIN_IN_A_ROW, self.concurrency, self.canary):
+        elif self._in_a_row >= max(_MIN_IN_A_ROW, self.concurrency, self.trial_size):
             reason = f"{self._in_a_row} updates failed in a row"
         else:
             return None
@@ -91,4 +91,4 @@ class Canary:
     @property
     def is_unreachable(self) -> bool:
         """Whether no request could be sent. Each was retried, so another round is useless."""
-        return self._tried == self._not_sent
+        return 0 < self._tried == self._not_sent

@@ -11,7 +11,7 @@ from typing import Any
 from lcm_pipeline.model.profiles import CLIENT_ID, PROFILE_FIELDS, REQUESTED_BY, FieldKind
 from lcm_pipeline.transform.profile_texts import (
     NO_VALUE,
-    reason_against_any_text,
+    find_text_error,
     stands_for_no_value,
     strip_format_characters,
 )
@@ -166,7 +166,7 @@ def _read_client(text: str) -> int:
 def _read_requester(text: str) -> str:
     if not text:
         raise UnreadableCellError("expected who requests the update; or leave the column out")
-    if reason := reason_against_any_text(text):
+    if reason := find_text_error(text):
         raise UnreadableCellError(reason)
     return text
 

@@ -19,8 +19,8 @@ from lcm_pipeline.model.profiles import (
     CLIENT_ID,
     COLUMNS,
     REQUESTED_BY,
+    FieldError,
     FileRow,
-    Objection,
     UpdateFile,
 )
 from lcm_pipeline.push.csv_cells import UnreadableCellError, read_cell
@@ -159,11 +159,11 @@ def _parse_row(line: int, columns: dict[int, str], cells: Sequence[str]) -> File
             " separator too many, or the cell should be in quotation marks"
         )
     values: list[Any] = []
-    objections = []
+    errors = []
     for at, column in columns.items():
         try:
             values.append(read_cell(column, cells[at]))
         except UnreadableCellError as error:
             values.append(None)
-            objections.append(Objection(str(error), column))
-    return FileRow(line, tuple(values), tuple(objections))
+            errors.append(FieldError(str(error), column))
+    return FileRow(line, tuple(values), tuple(errors))

@@ -20,10 +20,10 @@ from lcm_pipeline.model.profiles import (
     Values,
 )
 from lcm_pipeline.settings import Settings
-from lcm_pipeline.transform.profiles import Verdict, judge
+from lcm_pipeline.transform.profiles import ValidatedUpdate, validate_update
 from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.outbox.load import is_loaded
-from lcm_pipeline.warehouse.outbox.waiting import known_clients, known_profiles, read_waiting
+from lcm_pipeline.warehouse.outbox.waiting import clients_in_roster, known_profiles, read_waiting
 
 _CHUNK = 1_000
 _MAX_LISTED = 30
@@ -93,31 +93,31 @@ class Preview:
     reasons: dict[str, Rejects] = field(default_factory=dict)
     listed_to_send: list[PlannedUpdate] = field(default_factory=list)
 
-    def record(self, candidate: Candidate, verdict: Verdict) -> None:
-        """Record the verdict on a candidate."""
-        self.unchanged_fields.update(verdict.unchanged)
-        if verdict.objections:
+    def record(self, candidate: Candidate, validated: ValidatedUpdate) -> None:
+        """Record what is sent of a candidate, or why it is rejected."""
+        self.unchanged_fields.update(validated.unchanged)
+        if validated.errors:
             self.rejected += 1
-            # A set: several objections to a field count once.
+            # A set: several errors to a field count once.
             self.rejected_fields.update(
-                {objection.column for objection in verdict.objections if objection.column}
+                {error.column for error in validated.errors if error.column}
             )
-            for reason in map(str, verdict.objections):
+            for reason in map(str, validated.errors):
                 rejects = self.reasons.setdefault(reason, Rejects())
                 if candidate.line is None:
                     rejects.updates.append(candidate.update.update_id)
                 else:
                     rejects.lines.append(candidate.line)
-        elif verdict.values:
+        elif validated.values:
             self.to_send += 1
-            self.sent_fields.update(verdict.values.keys())
+            self.sent_fields.update(validated.values.keys())
             if len(self.listed_to_send) < _MAX_LISTED:
-                values = verdict.values if self.lists_values else {}
+                values = validated.values if self.lists_values else {}
                 self.listed_to_send.append(
                     PlannedUpdate(
                         candidate.name,
                         candidate.update.client_id,
-                        tuple(verdict.values),
+                        tuple(validated.values),
                         values=values,
                     )
                 )
@@ -145,7 +145,7 @@ def preview_push(
             expected.learn(session, [candidate.update.client_id for candidate in chunk])
             for candidate in chunk:
                 if candidate.update.unreadable or preview.to_send != most:
-                    preview.record(candidate, expected.judge(candidate))
+                    preview.record(candidate, expected.validate(candidate))
             if preview.to_send == most and not (file and file.rejected_rows):
                 break
     return preview
@@ -163,18 +163,18 @@ class _ExpectedProfiles:
         self._known |= {client_id: KnownProfile() for client_id in new}
         self._known |= known_profiles(session, new)
 
-    def judge(self, one: Candidate) -> Verdict:
+    def validate(self, one: Candidate) -> ValidatedUpdate:
         known = self._known[one.update.client_id]
         # An update with an unknown outcome is sent again with the same values.
         if one.sent_values:
-            verdict = Verdict(values=one.sent_values)
+            validated = ValidatedUpdate(values=one.sent_values)
         else:
-            verdict = judge(one.update, known, self._today)
-        taken = {c: v for c, v in verdict.values.items() if c != POS_CODE}
+            validated = validate_update(one.update, known, self._today)
+        taken = {c: v for c, v in validated.values.items() if c != POS_CODE}
         self._known[one.update.client_id] = KnownProfile(
             {**known.last_sent, **taken}, {**known.before, **taken}
         )
-        return verdict
+        return validated
 
 
 def _chunks(session: Session, file: UpdateFile | None) -> Iterator[list[Candidate]]:
@@ -190,7 +190,7 @@ def _chunks(session: Session, file: UpdateFile | None) -> Iterator[list[Candidat
 
 def _candidates(session: Session, file: UpdateFile, rows: Sequence[FileRow]) -> list[Candidate]:
     ids = [client_id for row in rows if (client_id := file.client_of(row)) is not None]
-    known = known_clients(session, ids)
+    known = clients_in_roster(session, ids)
     candidates = []
     for row in rows:
         client_id = file.client_of(row)
@@ -201,6 +201,6 @@ def _candidates(session: Session, file: UpdateFile, rows: Sequence[FileRow]) -> 
         }
         is_known = client_id is None or client_id in known
         # A row whose client cannot be read is rejected for that cell, whatever its number here.
-        update = ProfileUpdate(0, client_id or 0, values, is_known, unreadable=row.objections)
+        update = ProfileUpdate(0, client_id or 0, values, is_known, unreadable=row.errors)
         candidates.append(Candidate(update, row.line))
     return candidates

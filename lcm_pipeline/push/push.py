@@ -26,7 +26,7 @@ from lcm_pipeline.warehouse.sessions import ReconnectingSession
 
 # Seconds. The service aborts a call after less than this, so a lost request cannot change a profile
 # later.
-SETTLE_SECONDS = 35.0
+SERVICE_TIMEOUT_SECONDS = 35.0
 
 
 class PushStoppedError(SyncError):
@@ -45,7 +45,7 @@ class PushStoppedError(SyncError):
 class WriteBack:
     """Pushes to one programme.
 
-    settle_seconds: after which the service cannot be executing a lost request any more.
+    service_timeout_seconds: after which the service cannot be executing a lost request any more.
     Methods raise PushRunningError when another process pushes, PushStoppedError, or psycopg.Error
     when the warehouse fails permanently.
     """
@@ -54,7 +54,7 @@ class WriteBack:
     warehouse: Warehouse
     progress: Progress = field(default_factory=LoggedProgress)
     open_api: OpenApi = LoyaltyApi.from_settings
-    settle_seconds: float = SETTLE_SECONDS
+    service_timeout_seconds: float = SERVICE_TIMEOUT_SECONDS
 
     def push(self, *, most: int | None = None, file: UpdateFile | None = None) -> PushReport:
         """Send pending updates, at most `most`; rows of a file are added to the outbox first."""
@@ -66,8 +66,8 @@ class WriteBack:
     def undo(self, push_id: int, *, most: int | None = None) -> tuple[Undo, PushReport | None]:
         """Restore the values that were known before a push, with a new push.
 
-        Returns what could be restored and what not; the report is None when nothing was to be sent.
-        Raises UndoError when there is no such push.
+        Returns what could be restored and what could not; the report is None if there was nothing
+        to send. Raises UndoError when there is no such push.
         """
         with self._hold_push_lock() as reconnecting:
             undo = reconnecting.run(lambda session: store_undo(session, push_id))
@@ -97,7 +97,9 @@ class WriteBack:
         most: int | None = None,
     ) -> PushReport:
         push = begin_push(reconnecting, undo_of)
-        run = PushRun(self.settings, reconnecting, push, self.progress, most, self.settle_seconds)
+        run = PushRun(
+            self.settings, reconnecting, push, self.progress, most, self.service_timeout_seconds
+        )
         try:
             asyncio.run(self._run(run))
         except KeyboardInterrupt:

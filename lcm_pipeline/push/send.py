@@ -19,14 +19,14 @@ from math import ceil
 from typing import TypeVar
 
 from lcm_pipeline.api.client import LoyaltyApi
-from lcm_pipeline.model.profiles import AttemptResult, KnownProfile, Objection, ProfileUpdate
+from lcm_pipeline.model.profiles import AttemptResult, FieldError, KnownProfile, ProfileUpdate
 from lcm_pipeline.push.attempt import describe_unexpected, log_unexpected, send_update
 from lcm_pipeline.push.canary import Canary
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.gathering import cancel_all
 from lcm_pipeline.sync.progress import Progress
 from lcm_pipeline.sync.threads import run_in_thread
-from lcm_pipeline.transform.profiles import Verdict, judge
+from lcm_pipeline.transform.profiles import ValidatedUpdate, validate_update
 from lcm_pipeline.warehouse.connection import Session
 from lcm_pipeline.warehouse.outbox.push_lock import may_send, quiet_seconds
 from lcm_pipeline.warehouse.outbox.pushes import Push, put_back_refused
@@ -62,8 +62,9 @@ ResultT = TypeVar("ResultT")
 class PushRun:
     """Executes one push, in the process that holds the push lock.
 
-    most: updates to send at most. settle_seconds: after which the service cannot be executing a
-    lost request any more. halted: why nothing more is sent. requests: number sent, set at the end.
+    most: updates to send at most. service_timeout_seconds: after which the service cannot be
+    executing a lost request any more. halted: why nothing more is sent. requests: number sent, set
+    at the end.
     """
 
     settings: Settings
@@ -71,14 +72,14 @@ class PushRun:
     push: Push
     progress: Progress
     most: int | None
-    settle_seconds: float
+    service_timeout_seconds: float
     halted: str | None = None
     requests: int = 0
     _held_back: set[int] = field(default_factory=set)
     _responses_before: dict[int, int] = field(default_factory=dict)
     _logged: set[str] = field(default_factory=set)
     _has_logged_wait: bool = False
-    _has_logged_settling: bool = False
+    _has_logged_lost_request: bool = False
 
     def __post_init__(self) -> None:
         rate = self.settings.max_rps
@@ -96,7 +97,7 @@ class PushRun:
         waiting = await self._run(lambda session: count_waiting(session, self.push))
         self.progress.start(_PROGRESS_NAME, min(waiting, self.most or waiting), 0)
         for _ in range(_ROUNDS):
-            self._held_back, self._has_logged_settling = set(), False
+            self._held_back, self._has_logged_lost_request = set(), False
             await self._send_round(api)
             if self._is_over or not self._held_back or self._canary.is_unreachable:
                 break
@@ -153,10 +154,10 @@ class PushRun:
         # Before the claim too: a claimed update whose request was not sent is in `sending`.
         while not await self._may_send():  # noqa: ASYNC110 - the answer is in the database
             await asyncio.sleep(_POLL_SECONDS)
-        await self._wait_until_settled(waiting)
+        await self._wait_for_lost_request(waiting)
         try:
             taken = await self._run(
-                lambda session: claim_update(session, self.push, waiting.update_id, self._judge)
+                lambda session: claim_update(session, self.push, waiting.update_id, self._validate)
             )
         except RowRefusedError as refused:
             error = str(refused)
@@ -187,21 +188,21 @@ class PushRun:
             return result
         if result.outcome == "unknown":
             # The client's next update is sent after this, so this one's request must be over.
-            await asyncio.sleep(self.settle_seconds)
+            await asyncio.sleep(self.service_timeout_seconds)
         return replace(result, outcome="failed")
 
-    async def _wait_until_settled(self, waiting: WaitingUpdate) -> None:
+    async def _wait_for_lost_request(self, waiting: WaitingUpdate) -> None:
         """Wait until the service cannot be executing the lost request of an update any more."""
-        if waiting.seconds_since is None or waiting.seconds_since >= self.settle_seconds:
+        if waiting.seconds_since is None or waiting.seconds_since >= self.service_timeout_seconds:
             return
-        seconds = self.settle_seconds - waiting.seconds_since
-        if seconds >= 1 and not self._has_logged_settling:
+        seconds = self.service_timeout_seconds - waiting.seconds_since
+        if seconds >= 1 and not self._has_logged_lost_request:
             logger.warning("responses were lost: those updates are sent again in %.0f s", seconds)
-        self._has_logged_settling = True
+        self._has_logged_lost_request = True
         await asyncio.sleep(seconds)
 
     async def _may_send(self) -> bool:
-        """Whether no sync reads with which we share a rate; raises when the push lock was lost."""
+        """Whether no sync that shares our rate is reading; raises when the push lock was lost."""
         quiet = quiet_seconds(self.settings.max_rps)
         may = await self._run(lambda session: may_send(session, quiet))
         if not may and not self._has_logged_wait:
@@ -209,12 +210,12 @@ class PushRun:
         self._has_logged_wait = not may
         return may
 
-    def _judge(self, update: ProfileUpdate, known: KnownProfile) -> Verdict:
+    def _validate(self, update: ProfileUpdate, known: KnownProfile) -> ValidatedUpdate:
         try:
-            return judge(update, known, datetime.now(self.settings.zone).date())
+            return validate_update(update, known, datetime.now(self.settings.zone).date())
         except Exception as error:  # noqa: BLE001 - one update must not stop the others
             log_unexpected(update.update_id, error, self._logged)
-            return Verdict((Objection(describe_unexpected(error)),))
+            return ValidatedUpdate((FieldError(describe_unexpected(error)),))
 
     async def _run(self, work: Callable[[Session], ResultT]) -> ResultT:
         return await run_in_thread(partial(self.reconnecting.run, work))

@@ -178,7 +178,7 @@ class SyncEngine:
         """Read the given clients of a feed in full, whatever is known of them, and no others."""
 
         def add_tasks(session: Session, run: Run) -> None:
-            tasks.add_tasks_again(session, run, client_ids)
+            tasks.add_reread_tasks(session, run, client_ids)
 
         return self._run_in_context(
             window, partial(self._sync, SyncRequest(feed, window), add_tasks)

@@ -42,7 +42,7 @@ from lcm_pipeline.warehouse.ingest.publish import begin_batches, publish
 from lcm_pipeline.warehouse.ingest.runs import (
     Run,
     RunLostError,
-    count_requests,
+    add_request_counts,
     finish_run,
     leave_run,
     read_counts,
@@ -100,11 +100,11 @@ class SyncRun:
         """
         fresh_from = self.run.window.fresh_from(datetime.now(UTC), self.settings.zone)
         is_under_way = await self.ledger.call(
-            tasks.add_unless_ended, self.feed.tables, add_tasks, fresh_from, self.command_id
+            tasks.prepare_run, self.feed.tables, add_tasks, fresh_from, self.command_id
         )
         if not is_under_way:
             return False
-        counts = await self.ledger.call(tasks.count_tasks)
+        counts = await self.ledger.call(tasks.store_task_counts)
         self.ledger.progress.start(self.feed.name, counts.tasks, counts.tasks - counts.pending)
         await self._wait_for_running_push()
         async with self._open_source() as source:
@@ -220,7 +220,7 @@ class SyncRun:
             finally:
                 counts = api.counts
                 self.requests += counts.requests
-                await self.ledger.call(count_requests, counts.requests, counts.retries)
+                await self.ledger.call(add_request_counts, counts.requests, counts.retries)
             if self._habits.is_base_proven and self._habits.base != base:
                 await self.ledger.in_session(
                     lambda s: state.store_base(s, self.feed.name, self._habits.base)
@@ -246,7 +246,7 @@ class SyncRun:
             partial(self._read_task, source),
             concurrency,
             has_succeeded=await self.ledger.call(tasks.has_read),
-            find_others=lambda: self.ledger.call(tasks.other_tasks),
+            find_others=lambda: self.ledger.call(tasks.probe_tasks),
             responds_elsewhere=(
                 partial(self._responds_for_clients, source) if self.feed.is_by_day else None
             ),
@@ -290,7 +290,7 @@ class SyncRun:
                 return True
             return False
 
-        known = await self.ledger.in_session(tasks.known_clients)
+        known = await self.ledger.in_session(tasks.probe_clients)
         return await any_true(responds(feed_name, client_id) for feed_name, client_id in known)
 
     async def _publish_once(self, *, allow_partial: bool) -> None:

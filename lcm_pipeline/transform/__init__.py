@@ -12,6 +12,6 @@ rows.py               the bytes of a row as its payload and the fields that the 
 headers.py            members of a response other than its rows, value by value
 values.py             moments, business days and money
 pseudonyms.py         phones and cards of a landing as keyed hashes
-profiles.py           a profile update as values to send, or objections
+profiles.py           a profile update as values to send, or errors
 profile_texts.py      texts of a profile: what is stripped, and what is no value
 """

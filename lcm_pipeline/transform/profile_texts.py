@@ -57,7 +57,7 @@ def stands_for_no_value(text: str) -> bool:
     )
 
 
-def reason_against_any_text(text: str) -> str | None:
+def find_text_error(text: str) -> str | None:
     """Return why a stripped text is not a valid value of any field; None if it is."""
     if stands_for_no_value(text):
         return NO_VALUE

@@ -1,4 +1,4 @@
-"""From a profile update, and what is known of the profile, to the values to send or objections.
+"""From a profile update, and what is known of the profile, to the values to send or errors.
 
 The server truncates and ignores values silently, so every value is checked first. A reason names
 the field and never its value. Gender 0 means "leave it as it is" to the vendor, so it is never
@@ -14,14 +14,14 @@ from lcm_pipeline.model.payloads import SetClientUpdateRequest
 from lcm_pipeline.model.profiles import (
     POS_CODE,
     PROFILE_FIELDS,
+    FieldError,
     KnownProfile,
-    Objection,
     ProfileField,
     ProfileUpdate,
     Value,
     Values,
 )
-from lcm_pipeline.transform.profile_texts import reason_against_any_text
+from lcm_pipeline.transform.profile_texts import find_text_error
 
 _OLDEST = date(1900, 1, 1)
 _PHONES = range(9_000_000_000, 10_000_000_000)
@@ -34,22 +34,22 @@ _EMAIL = re.compile(r"(?!')[^\s@,;:<>\"]+@[^\s@,;:<>\".]+(\.[^\s@,;:<>\".]+)+")
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """The result for an update: objections, or values to send; neither means nothing to do.
+class ValidatedUpdate:
+    """The result for an update: errors, or values to send; neither means nothing to do.
 
     before: the known values of the fields to send. unchanged: fields equal to those last sent.
     """
 
-    objections: tuple[Objection, ...] = ()
+    errors: tuple[FieldError, ...] = ()
     values: Values = field(default_factory=dict)
     before: Values = field(default_factory=dict)
     unchanged: tuple[str, ...] = ()
 
 
-def judge(update: ProfileUpdate, known: KnownProfile, today: date) -> Verdict:
+def validate_update(update: ProfileUpdate, known: KnownProfile, today: date) -> ValidatedUpdate:
     """Decide which values of an update to send; `today` is a day in the programme's time zone."""
-    if objections := tuple(_objections(update, today)):
-        return Verdict(objections)
+    if errors := tuple(_find_errors(update, today)):
+        return ValidatedUpdate(errors)
     wanted = _to_send(update.values)
     # Older versions sent texts without stripping them: compare with the stripped ones.
     last_sent = {column: _stripped(value) for column, value in known.last_sent.items()}
@@ -60,9 +60,9 @@ def judge(update: ProfileUpdate, known: KnownProfile, today: date) -> Verdict:
     )
     values = {column: value for column, value in wanted.items() if column not in unchanged}
     if values.keys() <= {POS_CODE}:
-        return Verdict(unchanged=unchanged)
+        return ValidatedUpdate(unchanged=unchanged)
     before = {column: known.before[column] for column in values if column in known.before}
-    return Verdict(values=values, before=before, unchanged=unchanged)
+    return ValidatedUpdate(values=values, before=before, unchanged=unchanged)
 
 
 def to_request(client_id: int, values: Values) -> SetClientUpdateRequest:
@@ -83,22 +83,22 @@ def _stripped(value: Value) -> Value:
     return value.strip() if isinstance(value, str) else value
 
 
-def _objections(update: ProfileUpdate, today: date) -> Iterator[Objection]:
+def _find_errors(update: ProfileUpdate, today: date) -> Iterator[FieldError]:
     if not update.is_known_client:
-        yield Objection("the warehouse does not know the client")
+        yield FieldError("the warehouse does not know the client")
     yield from update.unreadable
     if not update.unreadable and not _to_send(update.values).keys() - {POS_CODE}:
-        yield Objection("no field of the profile is set (gender 0 and pos_code alone set none)")
+        yield FieldError("no field of the profile is set (gender 0 and pos_code alone set none)")
     for profile_field in PROFILE_FIELDS:
         if profile_field.column not in update.values:
             continue
-        if reason := _reason_against(profile_field, update.values[profile_field.column], today):
-            yield Objection(reason, profile_field.column)
+        if reason := _find_error(profile_field, update.values[profile_field.column], today):
+            yield FieldError(reason, profile_field.column)
         elif profile_field.column in update.overtaken - {POS_CODE}:
-            yield Objection("a newer update of this field was sent before", profile_field.column)
+            yield FieldError("a newer update of this field was sent before", profile_field.column)
 
 
-def _reason_against(field: ProfileField, value: Value, today: date) -> str | None:
+def _find_error(field: ProfileField, value: Value, today: date) -> str | None:
     match field.kind:
         case "phone":
             return None if value in _PHONES else "not 10 digits that start with 9"
@@ -107,15 +107,15 @@ def _reason_against(field: ProfileField, value: Value, today: date) -> str | Non
         case "date":
             return None if _is_plausible(str(value), today) else "not from 1900-01-01 to today"
         case "text":
-            return _reason_against_text(field, str(value).strip())
+            return _find_text_error_in(field, str(value).strip())
         case _:
             return None
 
 
-def _reason_against_text(field: ProfileField, value: str) -> str | None:
+def _find_text_error_in(field: ProfileField, value: str) -> str | None:
     if not value:
         return "an empty text would clear it, which the API cannot do"
-    if reason := reason_against_any_text(value):
+    if reason := find_text_error(value):
         return reason
     # The server counts as .NET does, where a rare character is two.
     if (

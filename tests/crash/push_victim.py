@@ -1,7 +1,7 @@
 """One `lcm push` in a separate process, struck at the point that its order names.
 
 It does the same as the command, with sessions and a client that report each moment. A request that
-outlives its process is over after SETTLE_SECONDS here, because the scenes respond quickly.
+outlives its process is over after SERVICE_TIMEOUT_SECONDS here, because the scenes respond quickly.
 """
 
 import os
@@ -22,7 +22,7 @@ from lcm_pipeline.warehouse.outbox.push_lock import PushRunningError
 from tests.crash import weapons
 from tests.crash.taps import TappedWarehouse, tapped_api
 
-SETTLE_SECONDS = 0.9
+SERVICE_TIMEOUT_SECONDS = 0.9
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,10 @@ def run(order: PushOrder, pipe: Connection) -> None:
         **order.settings,
     )  # fmt: skip
     write_back = WriteBack(
-        settings, warehouse, open_api=tapped_api(striker), settle_seconds=SETTLE_SECONDS
+        settings,
+        warehouse,
+        open_api=tapped_api(striker),
+        service_timeout_seconds=SERVICE_TIMEOUT_SECONDS,
     )
     file = None if order.file is None else read_updates(order.file)
     try:

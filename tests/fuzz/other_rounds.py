@@ -152,7 +152,9 @@ def play_updates(scene: Scene, mutants: Mapping[Key, Mutant], options: Options) 
     with scene.clone() as database:
         warehouse = scene.warehouse(database)
         settings = scene.settings(database, options, push_canary=0, push_fuse=1.0)
-        write_back = WriteBack(settings, warehouse, open_api=hasty, settle_seconds=_SETTLE_SECONDS)
+        write_back = WriteBack(
+            settings, warehouse, open_api=hasty, service_timeout_seconds=_SETTLE_SECONDS
+        )
         with warehouse.connect() as session:
             session.cursor().executemany(
                 "insert into outbox.profile_updates (client_id, name) values (%s, %s)",

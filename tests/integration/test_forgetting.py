@@ -26,7 +26,7 @@ from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.ingest import tasks
 from lcm_pipeline.warehouse.ingest.resets import reset_days
-from lcm_pipeline.warehouse.ingest.tasks import known_clients
+from lcm_pipeline.warehouse.ingest.tasks import probe_clients
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.privacy.client_rows import OtherTablesError
 from lcm_pipeline.warehouse.privacy.expiration import expire
@@ -300,7 +300,7 @@ def test_no_request_names_the_stand_in_of_an_erased_person(
     for client in source.world.programme.customers:
         forget(warehouse, client, [KEY], Pseudonyms())
     with warehouse.connect() as session:
-        assert known_clients(session) == []
+        assert probe_clients(session) == []
 
 
 def test_without_the_key_nothing_is_synced(

@@ -231,7 +231,7 @@ def test_a_lost_update_is_not_resent_before_the_service_has_abandoned_it(
     ask_for(warehouse, [(clients[0], {"name": "Анна"})])
     fail(source, "reset", nth=1)
     began = time.monotonic()
-    assert replace(back, settle_seconds=1.0).push().sent == 1
+    assert replace(back, service_timeout_seconds=1.0).push().sent == 1
     assert time.monotonic() - began >= 1.0
     first, second = outbox(warehouse, "attempts")
     assert (second["began_at"] - first["ended_at"]).total_seconds() >= 0.99

@@ -16,7 +16,7 @@ from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.simulator.replies import Reply
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.simulator.service import Call
-from lcm_pipeline.transform.profiles import judge
+from lcm_pipeline.transform.profiles import validate_update
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.conftest import MakeSettings
 from tests.outbox import HASTY, ask_for, outbox, profile, statuses, write_back
@@ -152,7 +152,9 @@ def test_a_late_copy_of_a_failed_update_does_not_overtake_the_next(
     ask_for(warehouse, [(clients[1], {"name": "Ира"}), (clients[0], {"name": "Анна"})])
     ask_for(warehouse, [(clients[2], {"name": "Ира"}), (clients[3], {"name": "Ира"})])
     ask_for(warehouse, [(clients[0], {"surname": "Ким"})])
-    odd = replace(back, open_api=raising_for({clients[0]}, ZeroDivisionError), settle_seconds=0.5)
+    odd = replace(
+        back, open_api=raising_for({clients[0]}, ZeroDivisionError), service_timeout_seconds=0.5
+    )
     odd.push()
     last = [one for one in outbox(warehouse, "attempts") if one["update_id"] == 2][-1]
     later = next(one for one in outbox(warehouse, "attempts") if one["update_id"] == 5)
@@ -256,9 +258,9 @@ def test_an_exception_during_validation_rejects_only_its_update(
     def fail(update: Any, known: Any, today: Any) -> Any:
         if update.client_id == clients[2]:
             raise ZeroDivisionError(SECRET)
-        return judge(update, known, today)
+        return validate_update(update, known, today)
 
-    monkeypatch.setattr(sending, "judge", fail)
+    monkeypatch.setattr(sending, "validate_update", fail)
     ask_for(warehouse, [(client, {"name": "Анна"}) for client in clients])
     report = back.push()
     assert (report.sent, report.rejected) == (len(clients) - 1, 1)

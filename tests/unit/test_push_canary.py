@@ -65,6 +65,7 @@ def test_no_response_is_not_a_refusal() -> None:
     assert recorded(Canary(5, 0.2, 4), "unknown", "failed").no_response_reason() is None
     assert recorded(Canary(5, 0.2, 4), "not sent", "not sent").is_unreachable
     assert not recorded(Canary(5, 0.2, 4), "not sent", "unknown").is_unreachable
+    assert not Canary(5, 0.2, 4).is_unreachable
 
 
 def test_an_ambiguous_response_does_not_prove_that_the_service_responds() -> None:

@@ -169,7 +169,7 @@ def test_an_unreadable_cell_rejects_only_its_row() -> None:
         (None, "Ира", None, False, None),
         (9, "Инна", None, None, "crm"),
     ]
-    assert [(row.line, [one.column for one in row.objections]) for row in file.rejected_rows] == [
+    assert [(row.line, [one.column for one in row.errors]) for row in file.rejected_rows] == [
         (3, ["phone", "allow_sms"]),
         (4, ["client_id", "requested_by"]),
     ]

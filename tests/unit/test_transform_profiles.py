@@ -6,14 +6,16 @@ from typing import Any
 import pytest
 
 from lcm_pipeline.model.payloads import SetClientUpdateRequest
-from lcm_pipeline.model.profiles import PROFILE_FIELDS, KnownProfile, Objection, ProfileUpdate
-from lcm_pipeline.transform.profiles import Verdict, judge, to_request
+from lcm_pipeline.model.profiles import PROFILE_FIELDS, FieldError, KnownProfile, ProfileUpdate
+from lcm_pipeline.transform.profiles import ValidatedUpdate, to_request, validate_update
 
 TODAY = date(2026, 3, 31)
 
 
-def verdict(known: KnownProfile | None = None, *, knows: bool = True, **values: Any) -> Verdict:
-    return judge(ProfileUpdate(1, 7, values, knows), known or KnownProfile(), TODAY)
+def validated(
+    known: KnownProfile | None = None, *, knows: bool = True, **values: Any
+) -> ValidatedUpdate:
+    return validate_update(ProfileUpdate(1, 7, values, knows), known or KnownProfile(), TODAY)
 
 
 def test_the_fields_are_those_of_the_request() -> None:
@@ -60,12 +62,12 @@ def test_the_fields_are_those_of_the_request() -> None:
 def test_a_value_that_the_server_would_cut_or_ignore_is_an_objection(
     column: str, value: Any, reason: str
 ) -> None:
-    found = verdict(**{column: value})
+    found = validated(**{column: value})
     assert not found.values
-    (objection,) = found.objections
-    assert objection.column == column
-    assert reason in str(objection)
-    assert str(value).strip() == "" or str(value) not in str(objection).split()
+    (error,) = found.errors
+    assert error.column == column
+    assert reason in str(error)
+    assert str(value).strip() == "" or str(value) not in str(error).split()
 
 
 @pytest.mark.parametrize(
@@ -89,8 +91,8 @@ def test_a_value_that_the_server_would_cut_or_ignore_is_an_objection(
     ],
 )
 def test_a_value_that_the_server_keeps_is_sent(column: str, value: Any) -> None:
-    found = verdict(**{column: value})
-    assert (found.objections, found.values) == ((), {column: value})
+    found = validated(**{column: value})
+    assert (found.errors, found.values) == ((), {column: value})
 
 
 @pytest.mark.parametrize("column", ["name", "surname", "email", "contragent_id", "pos_code"])
@@ -106,10 +108,10 @@ def test_a_value_that_the_server_keeps_is_sent(column: str, value: Any) -> None:
 )  # fmt: skip
 def test_spreadsheet_errors_and_words_for_no_value_are_never_sent(column: str, word: str) -> None:
     others = {} if column == "name" else {"name": "Анна"}
-    found = verdict(**{column: word, **others})
+    found = validated(**{column: word, **others})
     assert not found.values
-    assert [one.column for one in found.objections] == [column]
-    assert "a word for no value" in str(found.objections[0])
+    assert [one.column for one in found.errors] == [column]
+    assert "a word for no value" in str(found.errors[0])
 
 
 @pytest.mark.parametrize(
@@ -144,10 +146,10 @@ def test_spreadsheet_errors_and_words_for_no_value_are_never_sent(column: str, w
 )
 def test_a_damaged_text_is_never_sent(column: str, value: str, reason: str) -> None:
     others = {} if column != "pos_code" else {"name": "Анна"}
-    (objection,) = verdict(**{column: value}, **others).objections
-    assert objection.column == column
-    assert reason in str(objection)
-    assert value not in str(objection)
+    (error,) = validated(**{column: value}, **others).errors
+    assert error.column == column
+    assert reason in str(error)
+    assert value not in str(error)
 
 
 @pytest.mark.parametrize(
@@ -161,75 +163,75 @@ def test_a_damaged_text_is_never_sent(column: str, value: str, reason: str) -> N
     ],
 )  # fmt: skip
 def test_a_real_name_is_not_taken_for_a_word_for_no_value(column: str, value: str) -> None:
-    found = verdict(**{column: value})
-    assert (found.objections, found.values) == ((), {column: value})
+    found = validated(**{column: value})
+    assert (found.errors, found.values) == ((), {column: value})
 
 
 def test_spaces_around_a_text_are_stripped() -> None:
-    sent = verdict(name="  Оля ", surname="Ким\u00a0", email="\u2003a@example.ru\n").values
+    sent = validated(name="  Оля ", surname="Ким\u00a0", email="\u2003a@example.ru\n").values
     assert sent == {"name": "Оля", "surname": "Ким", "email": "a@example.ru"}
-    assert verdict(name=" " * 9 + "Я" * 20 + " ").values == {"name": "Я" * 20}
+    assert validated(name=" " * 9 + "Я" * 20 + " ").values == {"name": "Я" * 20}
 
 
 def test_spaces_around_a_text_are_no_change() -> None:
     known = KnownProfile(last_sent={"name": "Оля", "surname": " Ким\u00a0"})
-    found = verdict(known, name=" Оля ", surname="Ким")
-    assert (found.objections, found.values, found.unchanged) == ((), {}, ("name", "surname"))
+    found = validated(known, name=" Оля ", surname="Ким")
+    assert (found.errors, found.values, found.unchanged) == ((), {}, ("name", "surname"))
 
 
 def test_a_row_with_an_unreadable_cell_is_not_sent_and_all_objections_are_reported() -> None:
-    unreadable = (Objection("expected a phone", "phone"),)
+    unreadable = (FieldError("expected a phone", "phone"),)
     update = ProfileUpdate(1, 7, {"name": "Я" * 21, "surname": "Ким"}, unreadable=unreadable)
-    found = judge(update, KnownProfile(), TODAY)
+    found = validate_update(update, KnownProfile(), TODAY)
     assert not found.values
-    assert [one.column for one in found.objections] == ["phone", "name"]
-    alone = judge(ProfileUpdate(1, 7, {}, unreadable=unreadable), KnownProfile(), TODAY)
-    assert alone.objections == unreadable
+    assert [one.column for one in found.errors] == ["phone", "name"]
+    alone = validate_update(ProfileUpdate(1, 7, {}, unreadable=unreadable), KnownProfile(), TODAY)
+    assert alone.errors == unreadable
 
 
 def test_every_objection_is_reported() -> None:
-    found = verdict(knows=False, name="", phone=1)
-    assert [one.column for one in found.objections] == [None, "name", "phone"]
+    found = validated(knows=False, name="", phone=1)
+    assert [one.column for one in found.errors] == [None, "name", "phone"]
 
 
 def test_gender_0_leaves_it_as_it_is() -> None:
-    assert verdict(gender=0, name="Анна").values == {"name": "Анна"}
-    assert "no field" in str(verdict(gender=0).objections[0])
+    assert validated(gender=0, name="Анна").values == {"name": "Анна"}
+    assert "no field" in str(validated(gender=0).errors[0])
 
 
 def test_nothing_set_is_an_objection() -> None:
-    assert "no field" in str(verdict().objections[0])
-    assert "no field" in str(verdict(pos_code="7").objections[0])
+    assert "no field" in str(validated().errors[0])
+    assert "no field" in str(validated(pos_code="7").errors[0])
 
 
 def test_fields_equal_to_those_last_sent_are_left_out() -> None:
     known = KnownProfile(last_sent={"name": "Анна", "allow_sms": False}, before={"name": "Анна"})
-    found = verdict(known, name="Анна", allow_sms=True, gender=1)
+    found = validated(known, name="Анна", allow_sms=True, gender=1)
     assert found.values == {"allow_sms": True, "gender": 1}
     assert found.unchanged == ("name",)
 
 
 def test_an_update_that_changes_nothing_sends_nothing() -> None:
     known = KnownProfile(last_sent={"name": "Анна", "pos_code": "7"})
-    found = verdict(known, name="Анна", pos_code="7")
-    assert (found.objections, found.values) == ((), {})
+    found = validated(known, name="Анна", pos_code="7")
+    assert (found.errors, found.values) == ((), {})
 
 
 def test_the_point_of_sale_is_sent_with_the_changed_fields() -> None:
     known = KnownProfile(last_sent={"pos_code": "7"})
-    assert verdict(known, name="Анна", pos_code="7").values == {"name": "Анна", "pos_code": "7"}
+    assert validated(known, name="Анна", pos_code="7").values == {"name": "Анна", "pos_code": "7"}
 
 
 def test_the_values_known_before_are_kept_for_an_undo() -> None:
     known = KnownProfile(last_sent={"name": "Анна"}, before={"name": "Анна", "phone": 9000000001})
-    found = verdict(known, name="Ольга", phone=9000000002, email="a@b.ru")
+    found = validated(known, name="Ольга", phone=9000000002, email="a@b.ru")
     assert found.before == {"name": "Анна", "phone": 9000000001}
 
 
 def test_an_update_that_was_overtaken_is_not_sent() -> None:
     update = ProfileUpdate(1, 7, {"name": "Анна", "gender": 1}, True, frozenset({"name", "email"}))
-    (objection,) = judge(update, KnownProfile(), TODAY).objections
-    assert str(objection) == "name: a newer update of this field was sent before"
+    (error,) = validate_update(update, KnownProfile(), TODAY).errors
+    assert str(error) == "name: a newer update of this field was sent before"
 
 
 def test_the_request_uses_the_vendors_names() -> None:

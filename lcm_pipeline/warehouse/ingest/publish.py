@@ -214,7 +214,9 @@ class _Publication:
                 ).rowcount
         written += self._follow_up()
         self._record_proven()
-        self.session.execute(query("count_batch"), {"run_id": self.run.run_id, "written": written})
+        self.session.execute(
+            query("add_batch_rows"), {"run_id": self.run.run_id, "written": written}
+        )
         self._analyze_outgrown()
 
     def _analyze_outgrown(self) -> None:
@@ -374,5 +376,5 @@ class _Publication:
             "written": written,
             "deleted": deleted,
         }
-        for name in ("leave_pending_days", "count_published", "publish_window_days"):
+        for name in ("leave_pending_days", "store_publish_counts", "publish_window_days"):
             self.session.execute(query(name), values)

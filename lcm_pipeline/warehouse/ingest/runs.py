@@ -278,10 +278,10 @@ def read_counts(session: psycopg.Connection, run: Run) -> dict[str, Any]:
         return cursor.execute(query("report_run"), {"run_id": run.run_id}).fetchone() or {}
 
 
-def count_requests(session: psycopg.Connection, run: Run, requests: int, retries: int) -> None:
+def add_request_counts(session: psycopg.Connection, run: Run, requests: int, retries: int) -> None:
     """Add what a process has sent to the counts of the run."""
     values = {"run_id": run.run_id, "requests": requests, "retries": retries}
-    session.execute(query("count_requests"), values)
+    session.execute(query("add_request_counts"), values)
 
 
 def _join_again(

@@ -66,7 +66,7 @@ class OtherReader(NamedTuple):
     since: datetime | None
 
 
-def add_unless_ended(
+def prepare_run(
     session: psycopg.Connection,
     run: Run,
     tables: Sequence[CoreTable],
@@ -76,9 +76,9 @@ def add_unless_ended(
 ) -> bool:
     """Make the staging tables of a run, add its tasks, and reopen those that have to be read again.
 
-    These failed, or were read before `fresh_from`. From then on the run belongs to the command:
-    what it publishes counts as published by it. Returns False, and changes nothing, if another
-    process has ended the run: the tasks would never be published.
+    Reopened are tasks that failed, or were read before `fresh_from`. The run belongs to the command
+    from now on: what it publishes counts as published by it. Returns False, and changes nothing,
+    if another process has ended the run: the tasks would never be published.
     """
     with session.transaction():
         if fetch_value(session, "lock_run", {"run_id": run.run_id}) != "reading":
@@ -103,7 +103,7 @@ def add_client_tasks(session: psycopg.Connection, run: Run, schedule: Schedule) 
         analyze(session, "sync.fetches", columns)
 
 
-def add_tasks_again(session: psycopg.Connection, run: Run, client_ids: Sequence[int]) -> None:
+def add_reread_tasks(session: psycopg.Connection, run: Run, client_ids: Sequence[int]) -> None:
     """Add tasks that read some clients in full, up to date or not.
 
     A run that was joined keeps its other tasks. No other client was due, so none is deferred.
@@ -127,9 +127,9 @@ def reopen_pages(session: psycopg.Connection, run: Run, from_page: int) -> None:
     session.execute(query("reopen_pages"), {"run_id": run.run_id, "from_page": from_page})
 
 
-def count_tasks(session: psycopg.Connection, run: Run) -> TaskCounts:
+def store_task_counts(session: psycopg.Connection, run: Run) -> TaskCounts:
     """Store the number of tasks on the run, and return the counts."""
-    row = session.execute(query("count_tasks"), {"run_id": run.run_id}).fetchone()
+    row = session.execute(query("store_task_counts"), {"run_id": run.run_id}).fetchone()
     return TaskCounts(*row) if row else TaskCounts(0, 0)
 
 
@@ -162,14 +162,14 @@ def pending_elsewhere(session: psycopg.Connection, run: Run) -> OtherReader | No
     return OtherReader(*row) if row and row[0] else None
 
 
-def other_tasks(session: psycopg.Connection, run: Run) -> list[Task]:
-    """A few tasks that the service should succeed for, tried before a run stops on failures."""
-    return fetch_rows(session, Task, "other_tasks", {"run_id": run.run_id, "feed": run.feed})
+def probe_tasks(session: psycopg.Connection, run: Run) -> list[Task]:
+    """A few tasks that should succeed, to try before a run stops on failures."""
+    return fetch_rows(session, Task, "probe_tasks", {"run_id": run.run_id, "feed": run.feed})
 
 
-def known_clients(session: psycopg.Connection) -> list[tuple[str, int]]:
-    """A few clients, each with a feed to request for it; clients that were read come first."""
-    rows = session.execute(query("known_clients"))
+def probe_clients(session: psycopg.Connection) -> list[tuple[str, int]]:
+    """A few clients, each with a feed to request; clients that were read come first."""
+    rows = session.execute(query("probe_clients"))
     return [(row[0], row[1]) for row in rows.fetchall()]
 
 

@@ -51,7 +51,7 @@ def _copy(session: psycopg.Connection, file: UpdateFile, rows: Sequence[FileRow]
     with session.cursor() as cursor, cursor.copy(statement) as copy:
         copy.set_types([_TYPES.get(name, "text") for name in columns])
         for row in rows:
-            error = "; ".join(map(str, row.objections)) or None
+            error = "; ".join(map(str, row.errors)) or None
             status = "rejected" if error else "pending"
             cells = _with_requester(session, file, row) if error else row.cells
             copy.write_row((*cells, file.digest, status, error))

@@ -14,7 +14,7 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from lcm_pipeline.model.profiles import AttemptResult, KnownProfile, ProfileUpdate, Values
-from lcm_pipeline.transform.profiles import Verdict
+from lcm_pipeline.transform.profiles import ValidatedUpdate
 from lcm_pipeline.warehouse.outbox.pushes import Push
 from lcm_pipeline.warehouse.outbox.waiting import as_update, known_profiles
 from lcm_pipeline.warehouse.queries import fetch_value, query
@@ -36,13 +36,13 @@ class Claim:
 
 
 # Decides what an update sends.
-Judge = Callable[[ProfileUpdate, KnownProfile], Verdict]
+Validate = Callable[[ProfileUpdate, KnownProfile], ValidatedUpdate]
 # As in the database.
 UpdateStatus = Literal["pending", "sending", "sent", "partial", "rejected", "failed"]
 
 
 def claim_update(
-    session: psycopg.Connection, push: Push, update_id: int, judge: Judge
+    session: psycopg.Connection, push: Push, update_id: int, validate: Validate
 ) -> Claim | UpdateStatus | None:
     """Claim an update, or finish one that needs no request, in one transaction.
 
@@ -62,13 +62,13 @@ def claim_update(
         if row["status"] == "sending":
             return _claim(cursor, push, row, row["sent_values"], None)
         known = known_profiles(session, [row["client_id"]]).get(row["client_id"], KnownProfile())
-        verdict = judge(as_update(row), known)
-        if verdict.objections:
-            error = "; ".join(map(str, verdict.objections))
+        validated = validate(as_update(row), known)
+        if validated.errors:
+            error = "; ".join(map(str, validated.errors))
             return _finish_unsent(cursor, push, update_id, "rejected", error)
-        if not verdict.values:
+        if not validated.values:
             return _finish_unsent(cursor, push, update_id, "sent")
-        return _claim(cursor, push, row, verdict.values, verdict.before)
+        return _claim(cursor, push, row, validated.values, validated.before)
 
 
 def finish_update(session: psycopg.Connection, claim: Claim, result: AttemptResult) -> UpdateStatus:

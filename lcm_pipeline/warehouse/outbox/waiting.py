@@ -64,9 +64,9 @@ def read_waiting(
     return [(as_update(row), row["sent_values"]) for row in rows]
 
 
-def known_clients(session: psycopg.Connection, client_ids: Sequence[int]) -> set[int]:
+def clients_in_roster(session: psycopg.Connection, client_ids: Sequence[int]) -> set[int]:
     """Those of the clients that are in the roster."""
-    return set(fetch_column(session, "find_clients", {"client_ids": list(client_ids)}))
+    return set(fetch_column(session, "clients_in_roster", {"client_ids": list(client_ids)}))
 
 
 def stuck_updates(session: psycopg.Connection, push: PushReport, most: int) -> list[StuckUpdate]:

@@ -159,7 +159,7 @@ select
         where stored.phone is not null
     ) as covered;
 
--- name: find_clients
+-- name: clients_in_roster
 -- purpose: those of some clients that are in the roster
 -- parameters: client_ids
 select client_id

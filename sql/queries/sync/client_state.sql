@@ -107,7 +107,7 @@ select
     ) as requests
 from scheduled;
 
--- name: known_clients
+-- name: probe_clients
 -- purpose: a few clients that the service should return data for, and a feed to request for each
 -- Numbers below 0 are stand-ins of erased persons, which the service does not know.
 (

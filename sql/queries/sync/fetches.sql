@@ -245,8 +245,8 @@ where run_id = %(run_id)s and status = 'done' and single_page > 0
 order by single_page desc, client_id asc
 limit 1;
 
--- name: other_tasks
--- purpose: a few clients or days that the service should return data for: proven ones, clients of the run
+-- name: probe_tasks
+-- purpose: a few tasks that should succeed: proven clients or days, and clients of the run
 -- parameters: run_id, feed
 -- They are read before a run stops on failures. Failing tasks are mostly those with the lowest ids,
 -- which are read first, so some are taken from the other end and some at random.

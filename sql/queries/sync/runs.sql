@@ -169,14 +169,14 @@ select array_agg(attname::text order by attnum)
 from pg_attribute
 where attrelid = to_regclass('staging.' || %(name)s) and attnum > 0 and not attisdropped;
 
--- name: count_requests
+-- name: add_request_counts
 -- purpose: add what a process has sent to the counts of a run
 -- parameters: run_id, requests, retries
 update sync.runs
 set requests = requests + %(requests)s, retries = retries + %(retries)s
 where run_id = %(run_id)s;
 
--- name: count_tasks
+-- name: store_task_counts
 -- purpose: store the number of tasks on a run; returns it, and the number of tasks not read yet
 -- parameters: run_id
 update sync.runs
@@ -193,7 +193,7 @@ returning
     counted.tasks,
     counted.pending;
 
--- name: count_published
+-- name: store_publish_counts
 -- purpose: store the counts of a publish on the run
 -- parameters: run_id, written, deleted
 update sync.runs
@@ -249,7 +249,7 @@ from sync.runs
 where run_id = %(run_id)s
 for update;
 
--- name: count_batch
+-- name: add_batch_rows
 -- purpose: add the rows of a batch to the counts of the run
 -- parameters: run_id, written
 -- tag: batch-published
