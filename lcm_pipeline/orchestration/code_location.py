@@ -8,14 +8,14 @@ from lcm_pipeline.orchestration.assets.profile_updates import profile_updates
 from lcm_pipeline.orchestration.checks.results import CHECKS
 from lcm_pipeline.orchestration.executors import executor_of
 from lcm_pipeline.orchestration.jobs import JOBS, sync_days
-from lcm_pipeline.orchestration.resources import SyncSession, sync_session
+from lcm_pipeline.orchestration.resources import SyncResource, sync_resource
 from lcm_pipeline.orchestration.schedules import SCHEDULES
 from lcm_pipeline.orchestration.sensors import SENSORS
 from lcm_pipeline.settings import load_settings
 
 
 def build_definitions(
-    sync: SyncSession | dg.ResourceDefinition = sync_session,
+    sync: SyncResource | dg.ResourceDefinition = sync_resource,
 ) -> dg.Definitions:
     """The code location.
 

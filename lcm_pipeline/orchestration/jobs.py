@@ -10,7 +10,7 @@ from lcm_pipeline.feeds import LEADS, OPERATIONS, REGISTRATIONS
 from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.orchestration.checks.outbox import stuck_updates_evaluation
 from lcm_pipeline.orchestration.metadata import push_materialization
-from lcm_pipeline.orchestration.resources import POOL, SyncSession
+from lcm_pipeline.orchestration.resources import POOL, SyncResource
 from lcm_pipeline.orchestration.storage import local_runs, retention
 from lcm_pipeline.orchestration.storage.instance import instance_home
 from lcm_pipeline.push.push import PushStoppedError, WriteBack
@@ -48,8 +48,8 @@ def tidy_up(context: dg.OpExecutionContext) -> None:
     """Mark runs of killed commands as failed, then delete what is old."""
     settings = load_settings()
     dead = local_runs.fail_dead_runs(context.instance, instance_home(settings))
-    forgotten = retention.forget_old_runs(context.instance, now=datetime.now(UTC))
-    context.log.info(f"{dead} dead runs marked as failed, {forgotten} old runs deleted")
+    deleted = retention.delete_old_runs(context.instance, now=datetime.now(UTC))
+    context.log.info(f"{dead} dead runs marked as failed, {deleted} old runs deleted")
     if settings.retention_months is not None:
         with open_warehouse(settings) as warehouse:
             migrate(warehouse, marts_may_wait=True)
@@ -67,7 +67,7 @@ def tidy_up(context: dg.OpExecutionContext) -> None:
     " LCM_RETENTION_MONTHS, if it is set and all totals agree.",
     executor_def=dg.in_process_executor,
 )
-def forget_old_runs() -> None:
+def delete_old_runs() -> None:
     """Housekeeping, of Dagster's own storage and of the warehouse."""
     tidy_up()
 
@@ -90,7 +90,7 @@ class PushConfirmation(dg.Config):
 def send_profile_updates(
     context: dg.OpExecutionContext,
     config: PushConfirmation,
-    sync: dg.ResourceParam[SyncSession],
+    sync: dg.ResourceParam[SyncResource],
 ) -> Iterator[_PushEvent]:
     """Send the pending updates; report the results, and whether a response was lost."""
     _require_confirmation(context, config, read_outbox(sync.warehouse))
@@ -138,5 +138,5 @@ JOBS = (
     sync_clients_only,
     sync_operations_and_leads,
     push_profiles,
-    forget_old_runs,
+    delete_old_runs,
 )

@@ -18,7 +18,7 @@ from lcm_pipeline.orchestration.code_location import build_definitions, sync_day
 from lcm_pipeline.orchestration.executors import celery_package, require_executor
 from lcm_pipeline.orchestration.jobs import sync_days
 from lcm_pipeline.orchestration.partitions import tags_for
-from lcm_pipeline.orchestration.resources import SyncSession
+from lcm_pipeline.orchestration.resources import SyncResource
 from lcm_pipeline.orchestration.run_failures import OldMartsError, raise_failure
 from lcm_pipeline.orchestration.run_progress import reporting_progress
 from lcm_pipeline.orchestration.storage.instance import (
@@ -27,7 +27,7 @@ from lcm_pipeline.orchestration.storage.instance import (
     storage_id_of,
 )
 from lcm_pipeline.orchestration.storage.local_runs import PROCESS_TAG, fail_dead_runs, local_run_id
-from lcm_pipeline.orchestration.storage.retention import forget_old_runs, remove_expired
+from lcm_pipeline.orchestration.storage.retention import delete_old_runs, remove_expired
 from lcm_pipeline.processes import handling_signals
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.engine import SyncEngine
@@ -67,9 +67,9 @@ def materialize_window(
         with local_run_id(instance, home) as run_id:
             if settings.executor != "in_process":
                 return run_with_executor(instance, engine, window, process=run_id, feeds=feeds)
-            with closing(SyncSession(engine)) as session:
-                run_in_process(instance, session, tags, run_id=run_id, feeds=feeds)
-                return session.reports
+            with closing(SyncResource(engine)) as sync:
+                run_in_process(instance, sync, tags, run_id=run_id, feeds=feeds)
+                return sync.reports
 
 
 def materialize_marts(settings: Settings, warehouse: Warehouse, progress: Progress) -> None:
@@ -84,36 +84,36 @@ def materialize_marts(settings: Settings, warehouse: Warehouse, progress: Progre
         fail_dead_runs(instance, home)
         with (
             local_run_id(instance, home) as run_id,
-            closing(SyncSession(SyncEngine(settings, warehouse, progress))) as session,
+            closing(SyncResource(SyncEngine(settings, warehouse, progress))) as sync,
         ):
-            result = _execute_in_process(instance, session, {}, run_id, keys)
-            raise_failure(result, session.reports, session.errors)
+            result = _execute_in_process(instance, sync, {}, run_id, keys)
+            raise_failure(result, sync.reports, sync.errors)
 
 
 def run_in_process(
     instance: dg.DagsterInstance,
-    session: SyncSession,
+    sync: SyncResource,
     tags: dict[str, str],
     *,
     run_id: str | None = None,
     feeds: Sequence[str] | None = None,
 ) -> None:
-    """One run of the job sync_days with this session, then housekeeping; raises its error."""
-    result = _execute_in_process(instance, session, tags, run_id, _selection(feeds))
-    _remove_old(instance, session.engine, result, feeds)
-    raise_failure(result, session.reports, session.errors, feeds)
+    """One run of the job sync_days with this resource, then housekeeping; raises its error."""
+    result = _execute_in_process(instance, sync, tags, run_id, _selection(feeds))
+    _remove_old(instance, sync.engine, result, feeds)
+    raise_failure(result, sync.reports, sync.errors, feeds)
 
 
 def _execute_in_process(
     instance: dg.DagsterInstance,
-    session: SyncSession,
+    sync: SyncResource,
     tags: dict[str, str],
     run_id: str | None,
     selection: Sequence[dg.AssetKey] | None,
 ) -> dg.ExecuteInProcessResult:
     try:
         with _expected_warnings(), _keeping_sigterm():
-            job = build_definitions(session).resolve_job_def(sync_days.name)
+            job = build_definitions(sync).resolve_job_def(sync_days.name)
             return job.execute_in_process(
                 run_config=_QUIET,
                 instance=instance,
@@ -181,7 +181,7 @@ def _remove_old(
     feeds: Sequence[str] | None,
 ) -> None:
     """Remove what is old; of the facts only where all adds up, as the marts follow them."""
-    forget_old_runs(instance, now=datetime.now(UTC))
+    delete_old_runs(instance, now=datetime.now(UTC))
     # A run of some feeds has not checked the others.
     if result.success and (feeds is None or len(set(feeds)) == len(FEEDS)):
         remove_expired(instance, engine.settings, engine.warehouse)

@@ -9,7 +9,7 @@ from tabulate import tabulate
 from lcm_pipeline.feeds import feed_named
 from lcm_pipeline.model.texts import join_names, shorten
 from lcm_pipeline.orchestration.assets.profile_updates import profile_updates
-from lcm_pipeline.orchestration.resources import SyncSession
+from lcm_pipeline.orchestration.resources import SyncResource
 from lcm_pipeline.sync.report import ReaderReport, SyncReport
 from lcm_pipeline.warehouse.access.sample_rows import sample_rows
 from lcm_pipeline.warehouse.outbox.pushes import PushReport
@@ -18,10 +18,10 @@ _LONGEST_REASON = 500
 _MARKUP = re.compile(r"([\\`*_{}\[\]()#!|<>&~])")
 
 
-def feed_metadata(session: SyncSession, report: SyncReport, asset: str) -> dict[str, Any]:
+def feed_metadata(sync: SyncResource, report: SyncReport, asset: str) -> dict[str, Any]:
     """The metadata of an asset of a feed: counts, and a few rows of the window's days."""
     feed = feed_named(report.feed)
-    columns, rows = sample_rows(session.warehouse, feed.table_of(asset), report.window)
+    columns, rows = sample_rows(sync.warehouse, feed.table_of(asset), report.window)
     cells = [[_as_cell(value) for value in row] for row in rows]
     preview = tabulate(cells, columns, tablefmt="pipe") if rows else "No rows on these days."
     return {**_counts(report, feed.unit), "preview": dg.MetadataValue.md(preview)}

@@ -1,4 +1,4 @@
-"""What a step does when the service does not respond: the daily sync waits for it.
+"""What a step does when the service does not respond: the daily sync tries again later.
 
 No operator is at work so early, and an outage of an hour must not cost the day. A run that a person
 launched fails at once instead, with the reason.
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def waiting_for_service(
+def retry_while_unavailable(
     context: dg.AssetExecutionContext | dg.OpExecutionContext,
 ) -> Iterator[None]:
     """Have Dagster run the step again in ten minutes if the service does not respond.

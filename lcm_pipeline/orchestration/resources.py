@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Self
 
 import dagster as dg
 
@@ -32,7 +33,7 @@ _IN_ONE_PROCESS = ("in_process", "execute_in_process_executor")
 
 
 @dataclass(frozen=True)
-class RunPlan:
+class RunSelection:
     """The feeds of a Dagster run, in reading order, and whether one process syncs them all.
 
     Then that process reads the client feeds concurrently, see `sync.concurrency`. A step that has a
@@ -44,6 +45,21 @@ class RunPlan:
     run: dg.DagsterRun
     instance: dg.DagsterInstance
     log: dg.DagsterLogManager
+
+    @classmethod
+    def from_context(cls, context: dg.AssetExecutionContext | dg.OpExecutionContext) -> Self:
+        """What the run of a step selects; the same for each of its steps."""
+        nodes = context.job_def.graph.node_dict
+        selected = context.run.asset_selection
+        feeds = [
+            feed
+            for feed in FEEDS
+            if feed.step in nodes
+            # Of a run of the whole job, execute_in_process stores an empty selection, not none.
+            and (not selected or any(dg.AssetKey(name) in selected for name in feed.assets))
+        ]
+        is_in_one_process = context.job_def.executor_def.name in _IN_ONE_PROCESS
+        return cls(tuple(feeds), is_in_one_process, context.run, context.instance, context.log)
 
     @property
     def concurrent(self) -> list[Feed]:
@@ -74,23 +90,8 @@ class RunPlan:
             self.instance.add_run_tags(run.run_id, tags)
 
 
-def plan_of(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> RunPlan:
-    """The plan of the run that a step belongs to; the same for each of its steps."""
-    nodes = context.job_def.graph.node_dict
-    selected = context.run.asset_selection
-    feeds = [
-        feed
-        for feed in FEEDS
-        if feed.step in nodes
-        # Of a run of the whole job, execute_in_process stores an empty selection instead of none.
-        and (not selected or any(dg.AssetKey(name) in selected for name in feed.assets))
-    ]
-    is_in_one_process = context.job_def.executor_def.name in _IN_ONE_PROCESS
-    return RunPlan(tuple(feeds), is_in_one_process, context.run, context.instance, context.log)
-
-
 @dataclass(frozen=True)
-class SyncSession:
+class SyncResource:
     """The engine during one run; collects reports and errors for the caller of the run.
 
     The errors are collected because Dagster returns only their text.
@@ -113,44 +114,44 @@ class SyncSession:
         """The columns of the database with their comments, queried once in a run."""
         return describe(self.warehouse)
 
-    def sync_feed(self, feed: Feed, window: Window, plan: RunPlan) -> SyncReport:
+    def sync_feed(self, feed: Feed, window: Window, selection: RunSelection) -> SyncReport:
         """Sync a feed. The roster also begins the client feeds that this process will sync.
 
         The steps of those feeds then only wait for their reports, in any order.
         """
-        command = self.command_id(plan, window)
+        command = self.command_id(selection, window)
         if not feed.is_by_day:
-            return self._collect(lambda: self._await_report(feed, window, plan, command))
+            return self._collect(lambda: self._await_report(feed, window, selection, command))
         report = self._collect(lambda: self.engine.sync(feed, window, command_id=command))
-        if plan.concurrent:
-            self._begin(plan.concurrent, window, plan, command)
+        if selection.concurrent:
+            self._begin(selection.concurrent, window, selection, command)
         return report
 
-    def start_feed(self, feed: Feed, window: Window, plan: RunPlan) -> None:
+    def start_feed(self, feed: Feed, window: Window, selection: RunSelection) -> None:
         """The first of three steps of a feed with several readers."""
         with self._collecting_errors():
-            self.engine.start(feed, window, command_id=self.command_id(plan, window))
+            self.engine.start(feed, window, command_id=self.command_id(selection, window))
 
     def read_feed(self, feed: Feed, window: Window) -> ReaderReport:
         """The second step: one of several readers."""
         with self._collecting_errors():
             return self.engine.read(feed, window)
 
-    def publish_feed(self, feed: Feed, window: Window, plan: RunPlan) -> SyncReport:
+    def publish_feed(self, feed: Feed, window: Window, selection: RunSelection) -> SyncReport:
         """The third step: publish what the readers have proven."""
-        command = self.command_id(plan, window)
+        command = self.command_id(selection, window)
         return self._collect(lambda: self.engine.publish(feed, window, command_id=command))
 
-    def command_id(self, plan: RunPlan, window: Window) -> int:
+    def command_id(self, selection: RunSelection, window: Window) -> int:
         """The command that the run belongs to: that of its earlier steps or of the run it retries.
 
         Otherwise an unfinished one of the same feeds and window, or a new one.
         """
         if window not in self._commands:
-            command_id = plan.begun_command(window)
+            command_id = selection.begun_command(window)
             if command_id is None:
-                command_id = self.engine.begin_command(plan.feeds, window)
-            plan.record_command(window, command_id)
+                command_id = self.engine.begin_command(selection.feeds, window)
+            selection.record_command(window, command_id)
             self._commands[window] = command_id
         return self._commands[window]
 
@@ -159,29 +160,29 @@ class SyncSession:
         self._cleanup.close()
 
     def _await_report(
-        self, feed: Feed, window: Window, plan: RunPlan, command_id: int
+        self, feed: Feed, window: Window, selection: RunSelection, command_id: int
     ) -> SyncReport:
         """Wait until a client feed is published; begins those that nothing has begun."""
         for syncing in self._begun:
-            if syncing.takes(feed, window):
+            if syncing.has_report_for(feed, window):
                 return syncing.report(feed)
         # Nothing has begun the feed: the run has no roster, or each step has a process of its own.
         # Or its step runs again, while the first attempt of others goes on.
         others = [
             other
-            for other in plan.concurrent
+            for other in selection.concurrent
             if other is not feed
-            and not any(syncing.takes(other, window) for syncing in self._begun)
+            and not any(syncing.has_report_for(other, window) for syncing in self._begun)
         ]
-        return self._begin([feed, *others], window, plan, command_id).report(feed)
+        return self._begin([feed, *others], window, selection, command_id).report(feed)
 
     def _begin(
-        self, feeds: Sequence[Feed], window: Window, plan: RunPlan, command_id: int
+        self, feeds: Sequence[Feed], window: Window, selection: RunSelection, command_id: int
     ) -> ConcurrentSync:
         # Dagster captures what is logged only while the code of a step runs, and these feeds are
         # read between steps too. So a copy captures it: the end of a step removes the step's own
         # handler. The copy has no step, as it serves several. No line is stored twice.
-        log = plan.log.with_tags(step_key=None)  # type: ignore[arg-type]
+        log = selection.log.with_tags(step_key=None)  # type: ignore[arg-type]
         log.begin_python_log_capture()
         self._cleanup.callback(log.end_python_log_capture)
         syncing = self.engine.begin_concurrent(feeds, window, command_id=command_id)
@@ -205,11 +206,11 @@ class SyncSession:
 
 
 @dg.resource(description="The sync engine with an open, migrated warehouse, for one run.")
-def sync_session(_context: dg.InitResourceContext) -> Iterator[SyncSession]:
+def sync_resource(_context: dg.InitResourceContext) -> Iterator[SyncResource]:
     """Open the warehouse of the settings for the length of a run."""
     settings = load_settings()
     settings.required_api_url()
     with programme_warehouse(settings) as warehouse:
         run_again_if_lost(lambda: require_new_months(warehouse))
-        with closing(SyncSession(SyncEngine(settings, warehouse))) as session:
+        with closing(SyncResource(SyncEngine(settings, warehouse))) as session:
             yield session

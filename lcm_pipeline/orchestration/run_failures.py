@@ -22,11 +22,11 @@ class DaysSyncedError(UserError):
         self.reports = reports
 
 
-class ChecksFailedError(DaysSyncedError):
+class BlockingChecksFailedError(DaysSyncedError):
     """Totals differ, so marts are blocked."""
 
 
-class DoubtfulFactsError(DaysSyncedError, PartialSuccessError):
+class OtherChecksFailedError(DaysSyncedError, PartialSuccessError):
     """A check failed that blocks no marts."""
 
 
@@ -94,8 +94,8 @@ def _raise_failed_checks(
     problem = "The warehouse does not add up: " + "; ".join(failed)
     again = "lcm verify --all --fix reads again what differs from the source"
     if result.success:
-        raise DoubtfulFactsError(f"{problem}. This blocks no marts; {again}", reports)
-    raise ChecksFailedError(
+        raise OtherChecksFailedError(f"{problem}. This blocks no marts; {again}", reports)
+    raise BlockingChecksFailedError(
         f"{problem}. The marts that are built on them keep their rows; {again}", reports
     )
 

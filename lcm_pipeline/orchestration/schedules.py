@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
-from lcm_pipeline.orchestration.jobs import forget_old_runs, sync_days
+from lcm_pipeline.orchestration.jobs import delete_old_runs, sync_days
 from lcm_pipeline.orchestration.outages import WAITS_TAG
 from lcm_pipeline.orchestration.partitions import DAYS
 from lcm_pipeline.orchestration.times import SYNC_HOUR
@@ -38,13 +38,13 @@ def sync_yesterday(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     return dg.RunRequest(partition_key=str(tick.date() - timedelta(days=1)), tags=UNATTENDED)
 
 
-forget_nightly = dg.ScheduleDefinition(
-    name="forget_nightly",
-    job=forget_old_runs,
+delete_old_runs_nightly = dg.ScheduleDefinition(
+    name="delete_old_runs_nightly",
+    job=delete_old_runs,
     cron_schedule="30 4 * * *",
     execution_timezone=DAYS.timezone,
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Every night: delete old runs, so that Dagster's storage stays bounded.",
 )
 
-SCHEDULES = [sync_yesterday, forget_nightly]
+SCHEDULES = [sync_yesterday, delete_old_runs_nightly]

@@ -40,7 +40,7 @@ class ConcurrentSync:
         self._thread = threading.Thread(target=self._main, name="lcm sync", daemon=True)
         self._thread.start()
 
-    def takes(self, feed: Feed, window: Window) -> bool:
+    def has_report_for(self, feed: Feed, window: Window) -> bool:
         """Whether the feed is synced here for that window, and its report was not taken yet."""
         return window == self._window and feed.name in self._untaken
 

@@ -25,7 +25,7 @@ from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.access import rights
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.errors import NothingSyncedError, WarehouseUnavailableError
-from lcm_pipeline.warehouse.marts.install import MartInUseError, are_behind, install_marts
+from lcm_pipeline.warehouse.marts.install import MartInUseError, definitions_differ, install_marts
 from lcm_pipeline.warehouse.queries import fetch_column, fetch_value, migration_files, query
 
 logger = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ def _migrate(warehouse: Warehouse, applied: list[str], *, marts_may_wait: bool) 
         rights.require_use(session)
         is_behind = _is_behind(session)
         was_killed = not is_behind and fetch_value(session, "has_begun_migration")
-        if not (is_behind or was_killed or not _has_feeds(session) or are_behind(session)):
+        if not (is_behind or was_killed or not _has_feeds(session) or definitions_differ(session)):
             return
         rights.require_ownership(session)
         rights.require_roles(session)
@@ -103,7 +103,7 @@ def _migrate(warehouse: Warehouse, applied: list[str], *, marts_may_wait: bool) 
 def have_old_marts(warehouse: Warehouse) -> bool:
     """Whether the marts are of an older version, because views of other users depend on them."""
     with warehouse.connect() as session:
-        return are_behind(session)
+        return definitions_differ(session)
 
 
 def grant_missing_rights(warehouse: Warehouse) -> dict[str, int]:

@@ -132,7 +132,7 @@ def _sync(order: Order, warehouse: TappedWarehouse, striker: Striker) -> None:
     engine = SyncEngine(settings, warehouse, open_api=tapped_api(striker))
     feeds = [feed_named(name) for name in order.feeds]
     command_id = engine.begin_command(feeds, order.window)
-    # As the steps of a Dagster run in one process do, see `SyncSession.sync_feed`.
+    # As the steps of a Dagster run in one process do, see `SyncResource.sync_feed`.
     for feed in feeds:
         if feed.is_by_day:
             engine.sync(feed, order.window, command_id=command_id)

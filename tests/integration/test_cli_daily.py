@@ -77,7 +77,7 @@ def test_options_over_a_week_of_syncs(
         )
     missing = run(tmp_path, "sync", "--missing", **variables)
     assert missing.returncode == 0, missing.stderr
-    assert f"missing were {start + timedelta(days=2)}" in missing.stdout
+    assert f"missing days: {start + timedelta(days=2)}" in missing.stdout
     # As a sync leaves them that is killed after its last feed.
     with warehouse.connect() as session:
         session.execute("update refresh.marts set signature = 'older'")

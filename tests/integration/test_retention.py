@@ -538,7 +538,7 @@ def test_the_nightly_job_removes_nothing_while_totals_block_the_marts(
 
     def run_nightly_job() -> None:
         with dg.DagsterInstance.ephemeral() as instance:
-            job = defs.resolve_job_def("forget_old_runs")
+            job = defs.resolve_job_def("delete_old_runs")
             assert job.execute_in_process(instance=instance).success
 
     held, sales = (

@@ -89,11 +89,11 @@ def test_a_report_can_be_taken_only_once(
 ) -> None:
     settings = make_settings(programme(clients=5), warehouse)
     together = SyncEngine(settings, warehouse).begin_concurrent([LEADS], MARCH)
-    assert not together.takes(OPERATIONS, MARCH)
-    assert not together.takes(LEADS, Window(date(2026, 3, 1), date(2026, 3, 2)))
-    assert together.takes(LEADS, MARCH)
+    assert not together.has_report_for(OPERATIONS, MARCH)
+    assert not together.has_report_for(LEADS, Window(date(2026, 3, 1), date(2026, 3, 2)))
+    assert together.has_report_for(LEADS, MARCH)
     together.report(LEADS)
-    assert not together.takes(LEADS, MARCH)
+    assert not together.has_report_for(LEADS, MARCH)
     together.close()
 
 
@@ -231,7 +231,7 @@ def test_short_work_completes_when_its_caller_is_cancelled(times: int) -> None:
 
 
 def test_a_step_of_a_run_is_named_after_its_feed() -> None:
-    """`plan_of` finds a feed by the name of its step."""
+    """`RunSelection.from_context` finds a feed by the name of its step."""
     from lcm_pipeline.orchestration.assets.feeds import FEED_ASSETS
 
     assert [definition.op.name for definition in FEED_ASSETS] == [feed.step for feed in FEEDS]

@@ -10,7 +10,7 @@ import pytest
 from lcm_pipeline.warehouse.access.dictionary import as_markdown, describe
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts import definitions as module
-from lcm_pipeline.warehouse.marts.definitions import OF_RUNS, marts
+from lcm_pipeline.warehouse.marts.definitions import RUN_VIEWS, marts
 from lcm_pipeline.warehouse.marts.install import MartInUseError, install_marts
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.migrations import migrate
@@ -328,7 +328,7 @@ def test_what_refreshes_do_besides_is_declared_where_it_has_an_effect() -> None:
         assert not besides or mart.refreshed_by == "client", mart.name
         assert "record changes" not in mart.head or mart.follows_changes, mart.name
         assert "refreshed" not in mart.head or mart.kind == "materialized view", mart.name
-    assert {mart.name for mart in marts()} >= OF_RUNS
+    assert {mart.name for mart in marts()} >= RUN_VIEWS
 
 
 def test_a_mart_whose_file_is_gone_is_dropped(warehouse: Warehouse, sql_copy: Path) -> None:

@@ -10,14 +10,14 @@ from lcm_pipeline.model.windows import Window
 from lcm_pipeline.orchestration.assets.marts import MARTS
 from lcm_pipeline.orchestration.code_location import build_definitions
 from lcm_pipeline.orchestration.launch import materialize_window
-from lcm_pipeline.orchestration.resources import SyncSession
-from lcm_pipeline.orchestration.run_failures import ChecksFailedError
+from lcm_pipeline.orchestration.resources import SyncResource
+from lcm_pipeline.orchestration.run_failures import BlockingChecksFailedError
 from lcm_pipeline.orchestration.storage.instance import dagster_instance
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.progress import LoggedProgress
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.marts.definitions import OF_RUNS, marts
+from lcm_pipeline.warehouse.marts.definitions import RUN_VIEWS, marts
 from tests.conftest import MakeSettings, Programme
 from tests.marts.comparing import read_mart
 from tests.syncing import sync_everything
@@ -51,7 +51,7 @@ def facts_above(name: str) -> set[str]:
 
 
 def test_every_mart_is_an_asset_with_its_header_as_description() -> None:
-    assert SPECS.keys() == {mart.name for mart in marts()} - OF_RUNS
+    assert SPECS.keys() == {mart.name for mart in marts()} - RUN_VIEWS
     for mart in marts():
         if mart.name in SPECS:
             assert mart.question in (SPECS[mart.name].description or "")
@@ -80,7 +80,7 @@ def test_operations_that_do_not_add_up_block_every_table_that_is_built_on_them(
     ]
     assert {"cheques", "points_movements", "sales_daily"} <= set(built)
     before = {name: read_mart(warehouse, name) for name in built}
-    with pytest.raises(ChecksFailedError, match="operations: totals differ for 1"):
+    with pytest.raises(BlockingChecksFailedError, match="operations: totals differ for 1"):
         # New rows come as well, which a refresh would take up.
         _sync(settings, warehouse, Window(WEEK.first, date(2026, 3, 14)))
     for name in built:
@@ -101,7 +101,7 @@ def test_only_marts_of_facts_that_do_not_add_up_are_blocked(
         )
     before = read_mart(warehouse, "leads_daily")
     assert before
-    with pytest.raises(ChecksFailedError, match="leads: totals differ for 1"):
+    with pytest.raises(BlockingChecksFailedError, match="leads: totals differ for 1"):
         _sync(settings, warehouse)
     with dagster_instance(settings) as instance:
         blocked = SPECS.keys() - _materialized(instance)
@@ -119,7 +119,7 @@ def test_marts_in_a_run_of_their_own_are_blocked_too(
     settings = make_settings(programme(clients=30), warehouse, timezone="Europe/Moscow")
     _sync(settings, warehouse)
     _lose_an_operation(warehouse)
-    session_of_run = SyncSession(SyncEngine(settings, warehouse))
+    session_of_run = SyncResource(SyncEngine(settings, warehouse))
     job = build_definitions(session_of_run).resolve_job_def("sync_days")
     with dagster_instance(settings) as instance:
         instance.wipe_assets([dg.AssetKey(["mart", name]) for name in SPECS])
@@ -130,7 +130,7 @@ def test_marts_in_a_run_of_their_own_are_blocked_too(
             raise_on_error=False,
         )
         refreshed = _materialized(instance)
-    step = "refreshed_marts_of_clients_operations"
+    step = "refreshed_marts_of_operations_registrations"
     assert [event.step_key for event in result.all_events if event.is_step_failure] == [step]
     assert "operations: totals differ for 1" in str(result.failure_data_for_node(step))
     assert {"leads_daily", "favourite_uptake"} <= refreshed
@@ -147,7 +147,7 @@ def test_a_step_leaves_no_mart_behind_that_another_run_has_published_for(
     last = date(2026, 3, 14)
     sync_everything(settings, warehouse, Window(WEEK.first, last))
     [step] = [step for step in MARTS if dg.AssetKey(["mart", "client_360"]) in step.keys]
-    job = build_definitions(SyncSession(SyncEngine(settings, warehouse))).resolve_job_def(
+    job = build_definitions(SyncResource(SyncEngine(settings, warehouse))).resolve_job_def(
         "sync_days"
     )
     with dagster_instance(settings) as instance:

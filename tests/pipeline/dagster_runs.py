@@ -11,7 +11,7 @@ from lcm_pipeline.feeds import FEEDS, Feed
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.orchestration.launch import run_in_process
 from lcm_pipeline.orchestration.partitions import tags_for
-from lcm_pipeline.orchestration.resources import SyncSession
+from lcm_pipeline.orchestration.resources import SyncResource
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.report import SyncReport
@@ -87,7 +87,7 @@ class ScriptedRuns:
     ) -> list[SyncReport]:
         calls = [] if begun is None else begun
         engine = ScriptedEngine(self.settings, self.warehouse, script=script, begun=calls)
-        with closing(SyncSession(engine)) as session:
+        with closing(SyncResource(engine)) as session:
             run_in_process(instance, session, tags_for(window), feeds=feeds)
         return session.reports
 

@@ -115,7 +115,7 @@ def test_nothing_calls_the_service_before_it_is_turned_on() -> None:
         for schedule in defs.get_repository_def().schedule_defs
         if schedule.default_status == dg.DefaultScheduleStatus.RUNNING
     ]
-    assert running == ["forget_nightly"]
+    assert running == ["delete_old_runs_nightly"]
     sensors = defs.get_repository_def().sensor_defs
     assert {one.name: one.default_status for one in sensors} == {
         "alert_on_failed_run": dg.DefaultSensorStatus.STOPPED,
@@ -138,7 +138,7 @@ def test_materializing_everything_never_writes_to_the_service() -> None:
 
 
 def test_every_job_has_a_description() -> None:
-    names = ("sync_days", "sync_clients_only", "sync_operations_and_leads", "forget_old_runs")
+    names = ("sync_days", "sync_clients_only", "sync_operations_and_leads", "delete_old_runs")
     names += ("push_profiles",)
     assert all(defs.resolve_job_def(name).description for name in names)
 

@@ -19,10 +19,10 @@ from lcm_pipeline.orchestration.checks.results import CHECKS, failed_checks
 from lcm_pipeline.orchestration.code_location import build_definitions
 from lcm_pipeline.orchestration.launch import materialize_window, run_in_process
 from lcm_pipeline.orchestration.partitions import tags_for
-from lcm_pipeline.orchestration.resources import RunPlan, SyncSession
+from lcm_pipeline.orchestration.resources import RunSelection, SyncResource
 from lcm_pipeline.orchestration.run_failures import (
-    ChecksFailedError,
-    DoubtfulFactsError,
+    BlockingChecksFailedError,
+    OtherChecksFailedError,
     RunFailedError,
 )
 from lcm_pipeline.orchestration.storage.instance import dagster_instance, instance_home
@@ -174,13 +174,13 @@ def test_a_retry_reads_nothing_again_although_all_feeds_are_published(
         session.execute(
             "delete from core.leads where lead_id = (select min(lead_id) from core.leads)"
         )
-    with pytest.raises(ChecksFailedError):
+    with pytest.raises(BlockingChecksFailedError):
         materialize_window(settings, warehouse, WEEK, Silence())
     read = count_runs(warehouse)
 
     def repeat(run: dg.DagsterRun, instance: dg.DagsterInstance) -> None:
         """Execute a run again with its tags, as the daemon and Dagster's page do."""
-        with closing(SyncSession(SyncEngine(settings, warehouse))) as session:
+        with closing(SyncResource(SyncEngine(settings, warehouse))) as session:
             build_definitions(session).resolve_job_def("sync_days").execute_in_process(
                 instance=instance, tags=run.tags, raise_on_error=False
             )
@@ -202,8 +202,8 @@ def test_the_last_step_of_a_run_may_run_twice(settings: Settings, warehouse: War
         [run] = instance.get_runs()
         # As another worker of Celery does whose predecessor was lost after the publish.
         log = dg.DagsterLogManager.create([])
-        plan = RunPlan(FEEDS, is_in_one_process=False, run=run, instance=instance, log=log)
-        report = SyncSession(SyncEngine(settings, warehouse)).publish_feed(FEEDS[-1], WEEK, plan)
+        plan = RunSelection(FEEDS, is_in_one_process=False, run=run, instance=instance, log=log)
+        report = SyncResource(SyncEngine(settings, warehouse)).publish_feed(FEEDS[-1], WEEK, plan)
     assert report.is_resumed
     assert count_runs(warehouse) == len(FEEDS)
 
@@ -216,7 +216,7 @@ def test_what_is_logged_between_steps_while_feeds_are_read_is_in_the_log_of_the_
 
     logger = logging.getLogger("lcm_pipeline.sync")
     engine = ScriptedEngine(scripted.settings, scripted.warehouse, script=speak)
-    session = SyncSession(engine)
+    session = SyncResource(engine)
     with dagster_instance(scripted.settings) as instance:
         run_in_process(instance, session, tags_for(WEEK))
         # No step runs any more; the threads of the session could.
@@ -248,7 +248,7 @@ def test_the_checks_run_and_a_lost_row_fails_them(settings: Settings, warehouse:
         session.execute(
             "delete from core.leads where lead_id = (select min(lead_id) from core.leads)"
         )
-    with pytest.raises(ChecksFailedError, match="leads: totals differ for 1") as failed:
+    with pytest.raises(BlockingChecksFailedError, match="leads: totals differ for 1") as failed:
         materialize_window(settings, warehouse, WEEK, Silence())
     assert len(failed.value.reports) == len(FEEDS)
 
@@ -262,7 +262,9 @@ def test_a_failed_check_that_blocks_nothing_leaves_the_run_successful_and_is_rep
         session.execute(
             "delete from core.clients where client_id = (select min(client_id) from core.leads)"
         )
-    with pytest.raises(DoubtfulFactsError, match=r"leads: \d+ rows of unknown clients") as failed:
+    with pytest.raises(
+        OtherChecksFailedError, match=r"leads: \d+ rows of unknown clients"
+    ) as failed:
         materialize_window(settings, warehouse, WEEK, Silence())
     assert failed.value.exit_code == 3
     assert len(failed.value.reports) == len(FEEDS)
@@ -315,7 +317,7 @@ def test_a_run_launched_for_days_that_cannot_be_synced_reads_nothing(
     engine = ScriptedEngine(scripted.settings, scripted.warehouse, script=read.append)
     with dagster_instance(scripted.settings) as instance:
         with pytest.raises(RunFailedError, match=message):
-            run_in_process(instance, SyncSession(engine), tags)
+            run_in_process(instance, SyncResource(engine), tags)
         assert (read, engine.begun) == ([], [])
         assert not materialized(instance, "clients")
         record = instance.get_latest_materialization_event(dg.AssetKey("clients"))
@@ -323,7 +325,7 @@ def test_a_run_launched_for_days_that_cannot_be_synced_reads_nothing(
 
 
 def test_a_check_can_be_run_alone_without_a_day(scripted: ScriptedRuns) -> None:
-    sync = SyncSession(SyncEngine(scripted.settings, scripted.warehouse))
+    sync = SyncResource(SyncEngine(scripted.settings, scripted.warehouse))
     checks = dg.AssetSelection.checks_for_assets("clients")
     job = dg.Definitions(
         assets=build_definitions(sync).assets,
@@ -429,7 +431,7 @@ from lcm_pipeline.orchestration.storage.instance import dagster_instance, instan
 from lcm_pipeline.orchestration.launch import run_in_process
 from lcm_pipeline.orchestration.storage.local_runs import local_run_id
 from lcm_pipeline.orchestration.partitions import tags_for
-from lcm_pipeline.orchestration.resources import SyncSession
+from lcm_pipeline.orchestration.resources import SyncResource
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.pipeline.dagster_runs import ScriptedEngine, days
@@ -441,7 +443,7 @@ def script(feed):
     print(feed, flush=True)
     time.sleep(float(seconds))
 
-session = SyncSession(ScriptedEngine(settings, Warehouse(url), script=script))
+session = SyncResource(ScriptedEngine(settings, Warehouse(url), script=script))
 home = instance_home(settings)
 with dagster_instance(settings) as instance, local_run_id(instance, home) as run_id:
     run_in_process(instance, session, tags_for(days(first, last)), run_id=run_id)

@@ -22,7 +22,7 @@ from lcm_pipeline.orchestration.storage.instance import (
     dagster_instance,
     instance_home,
 )
-from lcm_pipeline.orchestration.storage.retention import KEPT_DAYS, forget_old_days, forget_old_runs
+from lcm_pipeline.orchestration.storage.retention import KEPT_DAYS, delete_old_days, delete_old_runs
 from lcm_pipeline.orchestration.storage.run_logs import read_run_log
 from lcm_pipeline.orchestration.ui.supervisor import ui_variables
 from lcm_pipeline.settings import Settings, load_settings
@@ -113,8 +113,8 @@ def test_an_old_run_is_forgotten_and_its_days_stay_synced(
 ) -> None:
     scripted.run(instance, days("2026-03-01", "2026-03-02"))
     scripted.run(instance, days("2026-03-02", "2026-03-03"))
-    assert forget_old_runs(instance, now=datetime.now(UTC)) == 0
-    assert forget_old_runs(instance, now=LATER) == 2
+    assert delete_old_runs(instance, now=datetime.now(UTC)) == 0
+    assert delete_old_runs(instance, now=LATER) == 2
     assert instance.get_runs() == []
     for table in TABLES:
         three = ["2026-03-01", "2026-03-02", "2026-03-03"]
@@ -125,7 +125,7 @@ def test_an_old_run_is_forgotten_and_its_days_stay_synced(
     assert len(instance.event_log_storage.get_asset_check_execution_history(key, limit=9)) == 1
     # A mart has no days: only its newest materialization is kept.
     assert stored_materializations(instance, "mart/sales_daily") == ["None"]
-    assert forget_old_runs(instance, now=LATER) == 0
+    assert delete_old_runs(instance, now=LATER) == 0
 
 
 @pytest.mark.slow
@@ -134,8 +134,8 @@ def test_days_past_their_retention_leave_the_event_log(
     instance: dg.DagsterInstance, scripted: ScriptedRuns
 ) -> None:
     scripted.run(instance, days("2026-02-27", "2026-03-02"))
-    forget_old_runs(instance, now=LATER)
-    forget_old_days(instance, date(2026, 3, 1))
+    delete_old_runs(instance, now=LATER)
+    delete_old_days(instance, date(2026, 3, 1))
     for table in TABLES:
         assert stored_materializations(instance, table) == ["2026-03-01", "2026-03-02"]
         assert latest(instance, table).partition == "2026-03-02"
@@ -146,7 +146,7 @@ def test_a_day_synced_again_after_a_run_was_forgotten_is_new(
     instance: dg.DagsterInstance, scripted: ScriptedRuns
 ) -> None:
     scripted.run(instance, days("2026-03-01"))
-    forget_old_runs(instance, now=LATER)
+    delete_old_runs(instance, now=LATER)
     scripted.run(instance, days("2026-03-01"))
     assert len(instance.get_runs()) == 1
     assert stored_materializations(instance, "leads") == ["2026-03-01", "2026-03-01"]
@@ -158,10 +158,10 @@ def test_a_run_that_has_not_ended_is_never_forgotten(
 ) -> None:
     def script(feed: str) -> None:
         if feed == "leads":
-            assert forget_old_runs(instance, now=LATER) == 0
+            assert delete_old_runs(instance, now=LATER) == 0
 
     scripted.run(instance, days("2026-03-01"), script)
-    assert forget_old_runs(instance, now=LATER) == 1
+    assert delete_old_runs(instance, now=LATER) == 1
 
 
 @pytest.mark.slow
@@ -170,7 +170,7 @@ def test_forgetting_frees_disk_space(tmp_path: Path, warehouse: Warehouse) -> No
     with dagster_instance(scripted.settings) as instance:
         assert isinstance(instance.event_log_storage, BatchingEventLog)
         scripted.run(instance, days("2026-03-01"))
-        forget_old_runs(instance, now=LATER)
+        delete_old_runs(instance, now=LATER)
     kept = (instance_home(scripted.settings) / "history" / "runs").iterdir()
     assert {path.name for path in kept} <= {"index.db", "index.db-wal", "index.db-shm"}
 
@@ -189,7 +189,7 @@ def test_the_event_log_needs_no_room_for_temporary_files(tmp_path: Path) -> None
 @pytest.mark.slow
 def test_the_nightly_job_forgets(instance: dg.DagsterInstance, scripted: ScriptedRuns) -> None:
     scripted.run(instance, days("2026-03-01"))
-    done = defs.resolve_job_def("forget_old_runs").execute_in_process(instance=instance)
+    done = defs.resolve_job_def("delete_old_runs").execute_in_process(instance=instance)
     assert done.success
     assert len(instance.get_runs()) == 2
 
@@ -343,7 +343,7 @@ def test_a_disk_that_becomes_full_is_reported_with_how_to_resume(tmp_path: Path)
         dagster_instance(opened) as instance,
         no_file_longer_than(1_000),
     ):
-        instance.create_run_for_job(defs.resolve_job_def("forget_old_runs"))
+        instance.create_run_for_job(defs.resolve_job_def("delete_old_runs"))
     with (
         pytest.raises(DagsterStorageLostError, match="check the disk and its free space"),
         no_file_longer_than(100_000),

@@ -13,7 +13,7 @@ from lcm_pipeline.feeds import FEEDS
 from lcm_pipeline.orchestration import code_location, outages
 from lcm_pipeline.orchestration.assets.feeds import feed_assets
 from lcm_pipeline.orchestration.partitions import tags_for
-from lcm_pipeline.orchestration.resources import SyncSession
+from lcm_pipeline.orchestration.resources import SyncResource
 from lcm_pipeline.orchestration.schedules import UNATTENDED
 from lcm_pipeline.orchestration.storage.instance import dagster_instance
 from lcm_pipeline.orchestration.storage.run_logs import failure_text
@@ -38,7 +38,7 @@ def run(settings: Settings, warehouse: Warehouse, tags: dict[str, str]) -> dg.Da
     """Run the sync of March, as the daemon does; returns the run, also when it failed."""
     open_api = partial(LoyaltyApi.from_settings, policy=RetryPolicy(first_wait=0.0))
     with (
-        closing(SyncSession(SyncEngine(settings, warehouse, open_api=open_api))) as session,
+        closing(SyncResource(SyncEngine(settings, warehouse, open_api=open_api))) as session,
         dagster_instance(settings) as instance,
     ):
         job = code_location.build_definitions(session).resolve_job_def("sync_days")

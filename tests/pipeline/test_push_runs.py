@@ -9,7 +9,7 @@ import pytest
 
 from lcm_pipeline.definitions import defs
 from lcm_pipeline.orchestration.code_location import build_definitions
-from lcm_pipeline.orchestration.resources import POOL, SyncSession
+from lcm_pipeline.orchestration.resources import POOL, SyncResource
 from lcm_pipeline.orchestration.sensors import reason_to_wait
 from lcm_pipeline.orchestration.storage.instance import dagster_instance
 from lcm_pipeline.settings import Settings
@@ -38,7 +38,7 @@ def push(
     assert state is not None
     given = state.newest_id if confirm is None else confirm
     config = {**QUIET, "ops": {"send_profile_updates": {"config": {"confirm": given}}}}
-    job = build_definitions(SyncSession(SyncEngine(settings, warehouse))).resolve_job_def(
+    job = build_definitions(SyncResource(SyncEngine(settings, warehouse))).resolve_job_def(
         "push_profiles"
     )
     return job.execute_in_process(
@@ -108,7 +108,7 @@ def test_a_stopped_push_fails_the_run_and_still_reports_its_counts(
 
 def test_the_check_finds_updates_that_are_stuck(warehouse: Warehouse) -> None:
     def evaluate() -> dg.AssetCheckResult:
-        session = SyncSession(SyncEngine(Settings(), warehouse))
+        session = SyncResource(SyncEngine(Settings(), warehouse))
         check = next(one for one in build_definitions(session).asset_checks or ()
                      if "no_update_is_stuck" in one.node_def.name)  # fmt: skip
         result = dg.materialize([check], resources={"sync": session}, instance=instance,

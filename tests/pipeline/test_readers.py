@@ -255,6 +255,6 @@ def test_a_step_begins_although_the_server_ends_its_session(
         prepare_warehouse(opened, settings)
 
     monkeypatch.setattr(preparation, "prepare_warehouse", prepare_in_a_restart)
-    with dg.build_resources({"sync": resources.sync_session}) as built:
+    with dg.build_resources({"sync": resources.sync_resource}) as built:
         assert built.sync.warehouse.location == warehouse.location
     assert len(attempts) == 2

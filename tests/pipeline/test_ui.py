@@ -33,7 +33,7 @@ from tests.waiting import PATIENCE, wait_for
 
 LAUNCH = """mutation { launchPipelineExecution(executionParams: {
   selector: {repositoryName: "__repository__",
-             repositoryLocationName: "lcm_pipeline.definitions", pipelineName: "forget_old_runs"},
+             repositoryLocationName: "lcm_pipeline.definitions", pipelineName: "delete_old_runs"},
   mode: "default", runConfigData: {}}) { __typename } }"""
 EVIL = f"""<!doctype html><title>evil</title><body>
 <img src="PAGE/graphql?query={{QUERY}}">

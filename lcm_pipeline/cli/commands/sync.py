@@ -112,7 +112,7 @@ def sync(
                 print_message(line)
     else:
         if missing:
-            typer.echo(f"missing were {outcome.window}")
+            typer.echo(f"missing days: {outcome.window}")
         print_reports(outcome.reports)
         if chosen is not None or clients:
             typer.echo("the marts are as they were: lcm marts brings them up to date")
@@ -177,8 +177,8 @@ def _sync_clients(
     """Read some clients again; raises UsageError if one is not in the roster."""
     with programme_warehouse(settings) as warehouse:
         chosen = [feed for feed in CLIENT_FEEDS if feeds is None or feed.name in feeds]
-        reading = engine.SyncEngine(settings, warehouse, progress)
-        return _Outcome(None, repair.read_clients_again(reading, chosen, client_ids))
+        sync = engine.SyncEngine(settings, warehouse, progress)
+        return _Outcome(None, repair.read_clients_again(sync, chosen, client_ids))
 
 
 def _exit_unless_complete(outcome: _Outcome) -> None:
@@ -202,7 +202,7 @@ def _require_one_choice(
     if clients and (missing or yesterday or names_days):
         raise typer.BadParameter("--client reads whole histories: give no days")
     if clients and feeds == [REGISTRATIONS.name]:
-        raise typer.BadParameter("registrations are read by the day: --client has none to read")
+        raise typer.BadParameter("registrations are read by day: --client has none to read")
     if missing and (yesterday or names_days):
         raise typer.BadParameter("--missing finds the days itself: give no other days")
     if not (missing or clients or yesterday or names_days):

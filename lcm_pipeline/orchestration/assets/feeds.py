@@ -10,9 +10,9 @@ import dagster as dg
 
 from lcm_pipeline.feeds import CLIENT_FEEDS, FEEDS, REGISTRATIONS, Feed
 from lcm_pipeline.orchestration.metadata import feed_metadata, reader_metadata
-from lcm_pipeline.orchestration.outages import waiting_for_service
+from lcm_pipeline.orchestration.outages import retry_while_unavailable
 from lcm_pipeline.orchestration.partitions import DAYS, FRESH_BY_MORNING, ONE_RUN, window_of
-from lcm_pipeline.orchestration.resources import POOL, SyncSession, plan_of
+from lcm_pipeline.orchestration.resources import POOL, RunSelection, SyncResource
 from lcm_pipeline.settings import load_settings
 
 _COMPLETE = (
@@ -66,10 +66,10 @@ def _build_step(feed: Feed) -> dg.AssetsDefinition:
         op_tags=_op_tags(feed),
     )
     def sync_feed(
-        context: dg.AssetExecutionContext, sync: dg.ResourceParam[SyncSession]
+        context: dg.AssetExecutionContext, sync: dg.ResourceParam[SyncResource]
     ) -> Iterator[dg.MaterializeResult[None]]:
-        with waiting_for_service(context):
-            report = sync.sync_feed(feed, window_of(context), plan_of(context))
+        with retry_while_unavailable(context):
+            report = sync.sync_feed(feed, window_of(context), RunSelection.from_context(context))
         for asset in feed.assets:
             yield dg.MaterializeResult(asset_key=asset, metadata=feed_metadata(sync, report, asset))
 
@@ -124,9 +124,9 @@ def _start_op(feed: Feed) -> dg.OpDefinition:
         tags=_op_tags(feed),
         description="Adds the clients to read to the ledger, and probes how the endpoint pages.",
     )
-    def start(context: dg.OpExecutionContext, sync: dg.ResourceParam[SyncSession]) -> None:
-        with waiting_for_service(context):
-            sync.start_feed(feed, window_of(context), plan_of(context))
+    def start(context: dg.OpExecutionContext, sync: dg.ResourceParam[SyncResource]) -> None:
+        with retry_while_unavailable(context):
+            sync.start_feed(feed, window_of(context), RunSelection.from_context(context))
 
     return start
 
@@ -143,12 +143,12 @@ def _read_op(feed: Feed, number: int) -> dg.OpDefinition:
         # without another attempt of its step nothing would be published.
         retry_policy=dg.RetryPolicy(max_retries=1),
     )
-    def read(context: dg.OpExecutionContext, sync: dg.ResourceParam[SyncSession]) -> None:
+    def read(context: dg.OpExecutionContext, sync: dg.ResourceParam[SyncResource]) -> None:
         try:
-            with waiting_for_service(context):
+            with retry_while_unavailable(context):
                 if context.retry_number:
                     # Reopens the clients that failed before an outage was recognized.
-                    sync.start_feed(feed, window_of(context), plan_of(context))
+                    sync.start_feed(feed, window_of(context), RunSelection.from_context(context))
                 report = sync.read_feed(feed, window_of(context))
         except dg.RetryRequested:
             raise
@@ -170,10 +170,10 @@ def _publish_op(feed: Feed, read_inputs: Sequence[str]) -> dg.OpDefinition:
         description="Publishes what the readers have proven, in one transaction.",
     )
     def publish(
-        context: dg.OpExecutionContext, sync: dg.ResourceParam[SyncSession]
+        context: dg.OpExecutionContext, sync: dg.ResourceParam[SyncResource]
     ) -> Iterator[dg.Output[None]]:
-        with waiting_for_service(context):
-            report = sync.publish_feed(feed, window_of(context), plan_of(context))
+        with retry_while_unavailable(context):
+            report = sync.publish_feed(feed, window_of(context), RunSelection.from_context(context))
         for asset in feed.assets:
             yield dg.Output(None, asset, metadata=feed_metadata(sync, report, asset))
 

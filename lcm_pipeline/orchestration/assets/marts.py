@@ -18,9 +18,9 @@ import dagster as dg
 from lcm_pipeline.feeds import FEEDS
 from lcm_pipeline.orchestration.checks.feeds import step_name
 from lcm_pipeline.orchestration.partitions import ONE_RUN
-from lcm_pipeline.orchestration.resources import SyncSession
+from lcm_pipeline.orchestration.resources import SyncResource
 from lcm_pipeline.verify import reconcile
-from lcm_pipeline.warehouse.marts.definitions import OF_RUNS, Mart, marts
+from lcm_pipeline.warehouse.marts.definitions import RUN_VIEWS, Mart, marts
 from lcm_pipeline.warehouse.marts.refresh import MartRefresh, refresh_marts
 from lcm_pipeline.warehouse.migrations import have_old_marts
 
@@ -36,7 +36,7 @@ _ALL_FEEDS = "feed_rows"
 # Dagster takes the partitions of a run from the asset whose step name sorts last. If that were a
 # feed, Dagster would record each day of a range for each mart, although marts have no partitions.
 _STEP_NAME = "refreshed_marts_of_{}"
-_FEED_OF = {asset: feed for feed in FEEDS for asset in feed.assets}
+_FEED_OF = {asset: feed.name for feed in FEEDS for asset in feed.assets}
 
 
 def _facts(mart: Mart) -> set[str]:
@@ -61,7 +61,7 @@ def _spec(mart: Mart, by_name: dict[str, Mart]) -> dg.AssetSpec:
     )
 
 
-def _schemas(sync: SyncSession) -> dict[str, dg.TableSchema]:
+def _schemas(sync: SyncResource) -> dict[str, dg.TableSchema]:
     columns = [column for column in sync.described if column.schema == "mart"]
     return {
         name: dg.TableSchema(
@@ -91,8 +91,8 @@ def _step(
 ) -> dg.AssetsDefinition:
     """The step of the marts that the same feeds can block.
 
-    feeds: the names of their steps. refreshed: the names of all marts to refresh in it, also those
-    that fewer feeds can block.
+    feeds: their names. refreshed: the names of all marts to refresh in it, also those that fewer
+    feeds can block.
     """
 
     @dg.multi_asset(
@@ -103,7 +103,7 @@ def _step(
         backfill_policy=ONE_RUN,
     )
     def refresh(
-        context: dg.AssetExecutionContext, sync: dg.ResourceParam[SyncSession]
+        context: dg.AssetExecutionContext, sync: dg.ResourceParam[SyncResource]
     ) -> Iterator[dg.MaterializeResult[None]]:
         if have_old_marts(sync.warehouse):
             raise dg.Failure(
@@ -127,20 +127,20 @@ def _step(
 
 
 def _require_totals(
-    context: dg.AssetExecutionContext, sync: SyncSession, feeds: Collection[str]
+    context: dg.AssetExecutionContext, sync: SyncResource, feeds: Collection[str]
 ) -> None:
     """Raise dg.Failure unless the totals of the facts below a mart agree.
 
     Dagster blocks a mart only by a check of the same run, and a backfill refreshes the marts in a
     run of their own. So totals that this run does not check are compared here.
 
-    feeds: as in `_step`.
+    feeds: their names.
     """
     nodes = context.job_def.graph.node_dict
     differing = [
         f"{feed.name}: totals differ for {count}"
         for feed in FEEDS
-        if feed.step in feeds and not feed.is_by_day and step_name(feed) not in nodes
+        if feed.name in feeds and not feed.is_by_day and step_name(feed) not in nodes
         if (count := reconcile.totals_differing(sync.warehouse, feed.name).total)
     ]
     if differing:
@@ -152,7 +152,7 @@ def _require_totals(
 
 
 def _steps() -> list[dg.AssetsDefinition]:
-    by_name = {mart.name: mart for mart in marts() if mart.name not in OF_RUNS}
+    by_name = {mart.name: mart for mart in marts() if mart.name not in RUN_VIEWS}
     blocking = _blocking_feeds(by_name)
     steps: dict[frozenset[str], list[Mart]] = {}
     for mart in by_name.values():
@@ -166,13 +166,12 @@ def _steps() -> list[dg.AssetsDefinition]:
 def _blocking_feeds(by_name: dict[str, Mart]) -> dict[str, frozenset[str]]:
     """By mart, the feeds whose totals must agree before it is refreshed: those that it is built on.
 
-    They are named by their steps, as in `_step`. Unlike in `sources_below`, a table of the schema
-    sync adds no feed. Tables that follow changes refresh together,
-    so what blocks one of those by client blocks all.
+    Unlike in `sources_below`, a table of the schema sync adds no feed. Tables that follow changes
+    are refreshed together, so what blocks one of those by client blocks all.
     """
     below: dict[str, frozenset[str]] = {}
     for mart in by_name.values():
-        feeds = frozenset(_FEED_OF[fact].step for fact in _facts(mart))
+        feeds = frozenset(_FEED_OF[fact] for fact in _facts(mart))
         below[mart.name] = feeds.union(*(below[name] for name in mart.reads if name in below))
     by_client = (mart.name for mart in by_name.values() if mart.refreshed_by in ("client", "sums"))
     together = frozenset[str]().union(*(below[name] for name in by_client))

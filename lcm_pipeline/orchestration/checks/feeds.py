@@ -13,7 +13,7 @@ import dagster as dg
 from lcm_pipeline.feeds import FEEDS, Feed, feed_named
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.orchestration.partitions import window_of
-from lcm_pipeline.orchestration.resources import SyncSession
+from lcm_pipeline.orchestration.resources import SyncResource
 from lcm_pipeline.verify import reconcile
 
 
@@ -23,11 +23,11 @@ class _FeedCheck:
 
     name: str
     description: str
-    evaluate: Callable[[SyncSession, str, Window], dg.AssetCheckResult]
+    evaluate: Callable[[SyncResource, str, Window], dg.AssetCheckResult]
     is_blocking: bool = False
 
 
-def _totals_agree(sync: SyncSession, feed: str, _window: Window) -> dg.AssetCheckResult:
+def _totals_agree(sync: SyncResource, feed: str, _window: Window) -> dg.AssetCheckResult:
     count, listed = reconcile.totals_differing(sync.warehouse, feed)
     rows = [f"{d.subject}: {d.source_total} in the source, {d.warehouse_rows} in the warehouse"
             f" and {d.quarantined_rows} in quarantine" for d in listed]  # fmt: skip
@@ -38,19 +38,19 @@ def _totals_agree(sync: SyncSession, feed: str, _window: Window) -> dg.AssetChec
     )
 
 
-def _keys_are_unique(sync: SyncSession, feed: str, _window: Window) -> dg.AssetCheckResult:
+def _keys_are_unique(sync: SyncResource, feed: str, _window: Window) -> dg.AssetCheckResult:
     count = reconcile.duplicate_keys(sync.warehouse, feed)
     return _none_of("doubled", count, f"{feed}: {count} keys are live more than once")
 
 
-def _one_client_has_each_row(sync: SyncSession, feed: str, _window: Window) -> dg.AssetCheckResult:
+def _one_client_has_each_row(sync: SyncResource, feed: str, _window: Window) -> dg.AssetCheckResult:
     count = reconcile.shared_keys(sync.warehouse, feed)
     problem = f"{feed}: {count} rows are live under two clients"
     result = _none_of("shared", count, problem)
     return result._replace(severity=dg.AssetCheckSeverity.WARN)
 
 
-def _no_orphans(sync: SyncSession, feed: str, _window: Window) -> dg.AssetCheckResult:
+def _no_orphans(sync: SyncResource, feed: str, _window: Window) -> dg.AssetCheckResult:
     count = reconcile.orphans(sync.warehouse, feed)
     return _none_of("orphans", count, f"{feed}: {count} rows of unknown clients")
 
@@ -61,7 +61,7 @@ def _none_of(name: str, count: int, problem: str) -> dg.AssetCheckResult:
     )
 
 
-def _share_complete(sync: SyncSession, feed: str, window: Window) -> dg.AssetCheckResult:
+def _share_complete(sync: SyncResource, feed: str, window: Window) -> dg.AssetCheckResult:
     clients, pending, deferred = reconcile.completeness(sync.warehouse, feed, window)
     return dg.AssetCheckResult(
         passed=pending == 0,
@@ -128,7 +128,7 @@ def _checked(feed: Feed) -> dg.AssetChecksDefinition:
         can_subset=True,
     )
     def checked(
-        context: dg.AssetCheckExecutionContext, sync: dg.ResourceParam[SyncSession]
+        context: dg.AssetCheckExecutionContext, sync: dg.ResourceParam[SyncResource]
     ) -> Iterator[dg.AssetCheckResult]:
         window = window_of(context)
         for name in sorted(key.name for key in context.selected_asset_check_keys):

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from lcm_pipeline.orchestration.resources import SyncSession
+from lcm_pipeline.orchestration.resources import SyncResource
 from lcm_pipeline.warehouse.queries import query
 
 _CHECKS = {
@@ -64,7 +64,7 @@ _CHECKS = {
     can_subset=True,
 )
 def checked_marts(
-    context: dg.AssetCheckExecutionContext, sync: dg.ResourceParam[SyncSession]
+    context: dg.AssetCheckExecutionContext, sync: dg.ResourceParam[SyncResource]
 ) -> Iterator[dg.AssetCheckResult]:
     """What the marts themselves show to be wrong or doubtful; warns, and blocks nothing."""
     with sync.warehouse.connect(application_name="lcm checks") as session:

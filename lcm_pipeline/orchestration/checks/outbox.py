@@ -3,14 +3,14 @@
 import dagster as dg
 
 from lcm_pipeline.orchestration.assets.profile_updates import profile_updates
-from lcm_pipeline.orchestration.resources import SyncSession
+from lcm_pipeline.orchestration.resources import SyncResource
 from lcm_pipeline.warehouse.outbox.state import OutboxState, read_outbox
 
 _NAME = "no_update_is_stuck"
 
 
 @dg.asset_check(asset=profile_updates.key, name=_NAME)
-def no_update_is_stuck(sync: dg.ResourceParam[SyncSession]) -> dg.AssetCheckResult:
+def no_update_is_stuck(sync: dg.ResourceParam[SyncResource]) -> dg.AssetCheckResult:
     """No update is in `sending` while no push runs."""
     state = read_outbox(sync.warehouse)
     if state is None:

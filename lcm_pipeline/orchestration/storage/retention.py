@@ -44,18 +44,18 @@ _newer = SqlEventLogStorageTable.alias().c
 _check_results = AssetCheckExecutionsTable.c
 
 
-def forget_old_runs(instance: dg.DagsterInstance, *, now: datetime) -> int:
+def delete_old_runs(instance: dg.DagsterInstance, *, now: datetime) -> int:
     """Delete runs that were created more than KEPT_DAYS ago and have ended; returns how many."""
     before = now - timedelta(days=KEPT_DAYS)
     long_ago = dg.RunsFilter(statuses=_ENDED, created_before=before)
     records = instance.get_run_records(long_ago, limit=_MAX_AT_ONCE, ascending=True)
     for record in records:
-        _forget(instance, record.dagster_run.run_id)
-    _forget_replaced(instance, before)
+        _delete_run(instance, record.dagster_run.run_id)
+    _delete_replaced(instance, before)
     return len(records)
 
 
-def _forget_replaced(instance: dg.DagsterInstance, before: datetime) -> None:
+def _delete_replaced(instance: dg.DagsterInstance, before: datetime) -> None:
     """Delete old materializations of assets without days, such as marts, that newer ones replaced.
 
     Not run by run: earlier versions have deleted runs and left these.
@@ -91,16 +91,16 @@ def remove_expired(instance: dg.DagsterInstance, settings: Settings, warehouse: 
     gone = [rows.table for rows in expired.rows if not rows.left]
     if gone:
         logger.info("removed what is older than %s: %s", expired.kept_from, ", ".join(gone))
-    forget_old_days(instance, expired.kept_from)
+    delete_old_days(instance, expired.kept_from)
 
 
-def forget_old_days(instance: dg.DagsterInstance, kept_from: date) -> None:
-    """Forget that days before this one were materialized."""
+def delete_old_days(instance: dg.DagsterInstance, kept_from: date) -> None:
+    """Delete the materializations of days before this one."""
     # Days are the only partitions there are, so their order is that of the texts.
     _delete_materializations(instance, _events.partition < str(kept_from))
 
 
-def _forget(instance: dg.DagsterInstance, run_id: str) -> None:
+def _delete_run(instance: dg.DagsterInstance, run_id: str) -> None:
     log = instance.event_log_storage
     if isinstance(log, SqlEventLogStorage):
         with log.index_connection() as connection:

@@ -358,7 +358,7 @@ class _Publication:
             if table.date_column is not None and table.publish_query is None:
                 record = merge.statement("record_changed_days", table)
                 self.session.execute(record, {"table_name": table.name})
-        self.session.execute(query("forget_horizons"), {"run_id": self.run.run_id})
+        self.session.execute(query("delete_horizons"), {"run_id": self.run.run_id})
 
     def _record_proven(self) -> None:
         """Store the proven state of the tasks in `publishing`, and close them."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import psycopg
 
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.queries import query
+from lcm_pipeline.warehouse.queries import fetch_rows
 
 
 class RunProgress(NamedTuple):
@@ -25,13 +25,12 @@ def progress_of_command(warehouse: Warehouse, command_id: int) -> list[RunProgre
         suppress(psycopg.Error),
         warehouse.connect(autocommit=True, application_name="lcm progress") as session,
     ):
-        rows = session.execute(query("progress_of_command"), {"command_id": command_id})
-        return [RunProgress(*row) for row in rows.fetchall()]
+        return fetch_rows(session, RunProgress, "progress_of_command", {"command_id": command_id})
     return []
 
 
 class SilentReader(NamedTuple):
-    """A process that works on a run, and of which nothing was heard. since: with time zone.
+    """A process that works on a run, and has not been heard from. since: with time zone.
 
     pid: its server process. address: where it is. It may wait for the service, or be stopped.
     """
@@ -43,7 +42,7 @@ class SilentReader(NamedTuple):
 
 
 def silent_readers(warehouse: Warehouse, command_id: int, seconds: float) -> list[SilentReader]:
-    """The readers of a command that the warehouse has not heard of for some seconds.
+    """The readers of a command that the warehouse has not heard from for some seconds.
 
     Empty while the warehouse is unreachable.
     """
@@ -52,6 +51,5 @@ def silent_readers(warehouse: Warehouse, command_id: int, seconds: float) -> lis
         suppress(psycopg.Error),
         warehouse.connect(autocommit=True, application_name="lcm progress") as session,
     ):
-        rows = session.execute(query("silent_readers"), values)
-        return [SilentReader(*row) for row in rows.fetchall()]
+        return fetch_rows(session, SilentReader, "silent_readers", values)
     return []

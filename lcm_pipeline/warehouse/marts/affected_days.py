@@ -12,7 +12,7 @@ from datetime import date, timedelta
 
 from psycopg.sql import SQL, Composed, Identifier
 
-from lcm_pipeline.warehouse.marts.definitions import NAMES, OF_RUNS, Mart, marts
+from lcm_pipeline.warehouse.marts.definitions import NAME_TABLES, RUN_VIEWS, Mart, marts
 from lcm_pipeline.warehouse.marts.scope import Scope
 from lcm_pipeline.warehouse.queries import composed, query
 from lcm_pipeline.warehouse.sessions import analyze
@@ -22,7 +22,7 @@ from lcm_pipeline.warehouse.sessions import analyze
 _OPERATIONS = "operations"
 _ROWS_OF_FEEDS = {"feed_rows", "feed_versions", "feeds"}
 # Inputs whose changes the query days_passed detects.
-_DETECTED_BY_QUERY = OF_RUNS | {"parameters", "dated_parameters"}
+_DETECTED_BY_QUERY = RUN_VIEWS | {"parameters", "dated_parameters"}
 
 
 class AffectedDays:
@@ -31,7 +31,7 @@ class AffectedDays:
     def __init__(self, scope: Scope) -> None:
         self._session = scope.session
         self._scope = scope
-        self._days = defaultdict[str, set[date]](lambda: set(scope.elapsed.days))
+        self._days = defaultdict[str, set[date]](lambda: set(scope.changes.days))
         self._readers = defaultdict[str, list[Mart]](list)
         stored = marts()
         self._followed = {mart.name for mart in stored if mart.follows_changes} | _DETECTED_BY_QUERY
@@ -94,14 +94,14 @@ class AffectedDays:
 
     def _is_whole(self, mart: Mart) -> bool:
         """Whether something may have changed whose days cannot be derived from rows."""
-        tables = {*NAMES, _OPERATIONS, *_ROWS_OF_FEEDS}
+        tables = {*NAME_TABLES, _OPERATIONS, *_ROWS_OF_FEEDS}
         is_followed = set(mart.reads) <= self._followed and set(mart.tables) <= tables
-        is_renamed = not set(self._scope.elapsed.renamed).isdisjoint(mart.tables)
+        is_renamed = not set(self._scope.changes.renamed).isdisjoint(mart.tables)
         return self._scope.is_full or not is_followed or is_renamed
 
     def _days_since(self, first: date) -> set[date]:
         """A day and all later ones, through the last day of this refresh."""
-        last = self._scope.elapsed.last_day
+        last = self._scope.changes.last_day
         count = (last - first).days + 1 if last is not None else 0
         return {first + timedelta(days=ahead) for ahead in range(max(count, 1))}
 

@@ -36,7 +36,7 @@ of their names. The inputs of a refresh (the readings, the last day known) are p
 are always current.
 
 Other lines of the head say what else a refresh has to do for the mart. Their statements are those
-of sql/queries; the statements for days have the parameters of `Elapsed.values`.
+of sql/queries; the statements for days have the parameters of `ChangesSinceRefresh.values`.
 
     -- refreshed: always
 
@@ -73,8 +73,8 @@ from lcm_pipeline.feeds import FEEDS
 from lcm_pipeline.warehouse.queries import sql_folder
 
 # Inputs that show which days are known.
-OF_RUNS = {"as_of", "readings", "readings_by_day"}
-NAMES = {name for feed in FEEDS for name in feed.name_tables}
+RUN_VIEWS = {"as_of", "readings", "readings_by_day"}
+NAME_TABLES = {name for feed in FEEDS for name in feed.name_tables}
 _FEEDS_OF = {
     table.name: {feed.name for feed in FEEDS if table in feed.tables}
     for each in FEEDS
@@ -230,10 +230,10 @@ def sources_below() -> dict[str, frozenset[str]]:
     below: dict[str, frozenset[str]] = {}
     for mart in marts():
         feeds = {name for table in mart.tables for name in _FEEDS_OF.get(table, ())}
-        if any(table not in _FEEDS_OF and table not in NAMES for table in mart.tables):
+        if any(table not in _FEEDS_OF and table not in NAME_TABLES for table in mart.tables):
             feeds = {feed.name for feed in FEEDS}
-        read = (below[name] for name in mart.reads if name in below and name not in OF_RUNS)
-        below[mart.name] = frozenset(feeds | NAMES.intersection(mart.tables)).union(*read)
+        read = (below[name] for name in mart.reads if name in below and name not in RUN_VIEWS)
+        below[mart.name] = frozenset(feeds | NAME_TABLES.intersection(mart.tables)).union(*read)
     return below
 
 
@@ -251,7 +251,9 @@ def _read(path: Path) -> Mart:
     head = {name: re.sub(r"\n--\s+", " ", value).strip() for name, value in declared}
     for name, value in head.items():
         if not re.fullmatch(_HEADERS.get(name, ""), value):
-            raise ValueError(f"a line in the head of {path.name} means nothing: {name}: {value}")
+            raise ValueError(
+                f"unknown or malformed line in the head of {path.name}: {name}: {value}"
+            )
     return Mart(
         path.stem,
         text,

@@ -59,15 +59,15 @@ class IncrementalRefresher:
         self._scope.close()
 
     def _replace_clients(self, mart: Mart) -> int:
-        elapsed = self._scope.elapsed
+        changes = self._scope.changes
         of_scope = SQL("join refresh.scope on scope.client_id = stored.client_id")
-        if not elapsed.has_days:
+        if not changes.has_days:
             return self._write_differing(mart, formula_of(mart), SQL(""), of_scope)
         added = mart.head.get("as days pass, add clients")
-        with self._scope.with_added(added, **elapsed.values) if added else nullcontext():
+        with self._scope.with_added(added, **changes.values) if added else nullcontext():
             rows = self._write_differing(mart, formula_of(mart), SQL(""), of_scope)
             for name in mart.as_days_pass:
-                rows += self._session.execute(query(name), elapsed.values).rowcount
+                rows += self._session.execute(query(name), changes.values).rowcount
         return rows
 
     def _replace_days(self, mart: Mart) -> int:

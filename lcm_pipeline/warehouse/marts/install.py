@@ -15,7 +15,7 @@ from psycopg.sql import SQL, Identifier
 from lcm_pipeline.warehouse.marts.definitions import Mart, marts
 from lcm_pipeline.warehouse.marts.incremental import IncrementalRefresher
 from lcm_pipeline.warehouse.marts.progress import logged_progress
-from lcm_pipeline.warehouse.marts.refresh import forget_refreshes
+from lcm_pipeline.warehouse.marts.refresh import invalidate_refreshes
 from lcm_pipeline.warehouse.marts.scope import Scope
 from lcm_pipeline.warehouse.queries import fetch_column, query
 from lcm_pipeline.warehouse.sessions import grant_memory
@@ -25,7 +25,7 @@ class MartInUseError(Exception):
     """Views of other users read a mart and cannot be created again; nothing was changed."""
 
 
-def are_behind(session: psycopg.Connection) -> bool:
+def definitions_differ(session: psycopg.Connection) -> bool:
     """Whether a mart is missing, has changed, or no longer has a file."""
     return _installed(session) != {mart.name: mart.checksum for mart in marts()}
 
@@ -44,7 +44,7 @@ def install_marts(session: psycopg.Connection) -> list[str]:
             _recreate(session, _with_readers(wanted, changed), surplus)
         for mart in wanted:
             session.execute(query("record_mart"), {"name": mart.name, "checksum": mart.checksum})
-        session.execute(query("forget_marts"), {"names": list(surplus)})
+        session.execute(query("delete_marts"), {"names": list(surplus)})
     return [mart.name for mart in changed]
 
 
@@ -99,8 +99,8 @@ def _recreate(session: psycopg.Connection, affected: list[Mart], surplus: set[st
                 refresher.replace(mart)
     if refresher is not None:
         refresher.close()
-        session.execute(query("forget_passed_horizons"))
-    forget_refreshes(session, [mart.name for mart in affected])
+        session.execute(query("delete_passed_horizons"))
+    invalidate_refreshes(session, [mart.name for mart in affected])
     recreated = {mart.name for mart in affected}
     for name, role, privilege, is_grantable in grants:
         if name in recreated:

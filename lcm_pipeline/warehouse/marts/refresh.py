@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 
 class MartRefusedError(UserError):
-    """A mart cannot be computed of the rows and parameters; the message names it, and no value."""
+    """A mart cannot be computed from rows and parameters; the message names it, and no value."""
 
     def __init__(self, name: str, rule: str) -> None:
         super().__init__(
@@ -83,7 +83,7 @@ def marts_behind(session: psycopg.Connection) -> list[str]:
     """The stored marts that do not show the facts, parameters and names as they are now."""
     skipped = [mart for mart in marts() if mart.kind != "view" and not mart.is_never_skipped]
     signatures = _signatures(session, skipped)
-    return sorted(signatures.keys() - _known(session, signatures))
+    return sorted(signatures.keys() - _find_up_to_date(session, signatures))
 
 
 def refresh_completeness(warehouse: Warehouse) -> None:
@@ -100,9 +100,9 @@ def refresh_completeness(warehouse: Warehouse) -> None:
         )  # fmt: skip
 
 
-def forget_refreshes(session: psycopg.Connection, names: Sequence[str]) -> None:
-    """Forget the digests of these marts, so that the next refresh computes them."""
-    session.execute(query("forget_refreshes"), {"names": list(names)})
+def invalidate_refreshes(session: psycopg.Connection, names: Sequence[str]) -> None:
+    """Delete the digests of these marts, so that the next refresh computes them."""
+    session.execute(query("invalidate_refreshes"), {"names": list(names)})
 
 
 def _refresh_exclusively(
@@ -128,22 +128,22 @@ def _refresh(
     begin: Callable[[str], None],
 ) -> list[MartRefresh]:
     signatures = _signatures(session, wanted)
-    known = set() if everything else _known(session, signatures)
-    known -= {mart.name for mart in wanted if mart.is_never_skipped}
+    up_to_date = set() if everything else _find_up_to_date(session, signatures)
+    up_to_date -= {mart.name for mart in wanted if mart.is_never_skipped}
     tables = {mart.name for mart in wanted if mart.follows_changes}
     first, rest = _split(wanted)
     refreshed: list[MartRefresh] = []
     for mart in first:
         begin(mart.name)
-        refreshed.append(_refresh_one(session, mart, None, is_known=mart.name in known))
+        refreshed.append(_refresh_one(session, mart, None, is_skipped=mart.name in up_to_date))
     refresher = None
-    if tables - known:
+    if tables - up_to_date:
         # All tables, since the record of changed clients and days is cleared afterwards.
-        known -= tables
+        up_to_date -= tables
         refresher = IncrementalRefresher(Scope.of_changes(session, is_full=everything))
     for mart in rest:
         begin(mart.name)
-        refreshed.append(_refresh_one(session, mart, refresher, is_known=mart.name in known))
+        refreshed.append(_refresh_one(session, mart, refresher, is_skipped=mart.name in up_to_date))
     if refresher is not None:
         refresher.close()
         _record_published_figures(session, {mart.name for mart in wanted})
@@ -192,7 +192,7 @@ def _signatures(session: psycopg.Connection, wanted: list[Mart]) -> dict[str, st
     }
 
 
-def _known(session: psycopg.Connection, signatures: dict[str, str]) -> set[str]:
+def _find_up_to_date(session: psycopg.Connection, signatures: dict[str, str]) -> set[str]:
     """The marts that show this state already."""
     rows: dict[str, str] = dict(session.execute(query("refreshed_marts")).fetchall())
     return {name for name, found in signatures.items() if rows.get(name) == found}
@@ -203,9 +203,9 @@ def _refresh_one(
     mart: Mart,
     refresher: IncrementalRefresher | None,
     *,
-    is_known: bool,
+    is_skipped: bool,
 ) -> MartRefresh:
-    if is_known:
+    if is_skipped:
         return MartRefresh(mart.name, 0, 0.0, is_skipped=True)
     began = time.monotonic()
     try:

@@ -28,7 +28,7 @@ _LOOK_UP_IN_PARALLEL = {
 
 
 @dataclass(frozen=True)
-class Elapsed:
+class ChangesSinceRefresh:
     """What changed since the last refresh besides rows: days, parameters and names.
 
     The days are those after `after_day`, through `last_day`; they have ended through `through_day`.
@@ -73,14 +73,14 @@ class Scope:
 
     session: psycopg.Connection
     is_full: bool
-    elapsed: Elapsed = field(default_factory=Elapsed)
+    changes: ChangesSinceRefresh = field(default_factory=ChangesSinceRefresh)
     is_empty: bool = field(default=False, init=False)
 
     @classmethod
     def of_changes(cls, session: psycopg.Connection, *, is_full: bool) -> Self:
         """The scope of the changes since the last refresh; is_full: of everything instead."""
-        elapsed = fetch_row(session, Elapsed, "days_passed") or Elapsed()
-        scope = cls(session, is_full or elapsed.is_full, elapsed)
+        changes = fetch_row(session, ChangesSinceRefresh, "days_passed") or ChangesSinceRefresh()
+        scope = cls(session, is_full or changes.is_full, changes)
         if not scope.is_full:
             scope.add("scope_changed_clients")
             scope._copy_operations()
@@ -92,10 +92,10 @@ class Scope:
             return scope
         scope.add("scope_sharing_clients")
         scope.add("scope_changed_members")
-        if elapsed.has_days:
-            scope.add("scope_passed_clients", **elapsed.values)
+        if changes.has_days:
+            scope.add("scope_passed_clients", **changes.values)
         scope._copy_operations()
-        scope.is_empty = not elapsed.has_days and not fetch_value(session, "scope_has_clients")
+        scope.is_empty = not changes.has_days and not fetch_value(session, "scope_has_clients")
         session.execute("set local lcm.refresh = 'changes'")
         return scope
 

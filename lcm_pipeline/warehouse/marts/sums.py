@@ -74,7 +74,7 @@ class Sums:
         self.scope.session.execute("drop table sums, changed_sums")
 
     def _is_whole(self, mart: Mart) -> bool:
-        has_month_ended = self.scope.elapsed.has_month_ended and "as_of" in mart.reads
+        has_month_ended = self.scope.changes.has_month_ended and "as_of" in mart.reads
         return self.scope.is_full or has_month_ended
 
     def _sum_up(self, mart: Mart, name: str, pieces: Composed) -> None:

@@ -140,7 +140,7 @@ def limit_first_sync(warehouse: Warehouse, months: int, zone: ZoneInfo) -> None:
 def _forget_marts(session: Session) -> None:
     """Let the next refresh compute all marts, without reporting restatements by the source."""
     with session.transaction():
-        for name in ("forget_answers", "forget_all_refreshes", "forget_all_horizons"):
+        for name in ("delete_answers", "delete_all_refreshes", "delete_all_horizons"):
             session.execute(query(name))
 
 

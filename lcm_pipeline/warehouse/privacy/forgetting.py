@@ -22,7 +22,11 @@ from lcm_pipeline.model.forgotten import Forgotten, client_hash, key_digest
 from lcm_pipeline.model.pseudonyms import Pseudonyms
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Session, Warehouse
-from lcm_pipeline.warehouse.marts.refresh import MartRefusedError, forget_refreshes, refresh_marts
+from lcm_pipeline.warehouse.marts.refresh import (
+    MartRefusedError,
+    invalidate_refreshes,
+    refresh_marts,
+)
 from lcm_pipeline.warehouse.privacy.client_rows import (
     ClientColumn,
     OtherTablesError,
@@ -119,7 +123,7 @@ def forget(
                     " rows of the client first"
                 ) from error
             # In the same transaction: if this process is killed, the next refresh computes them.
-            forget_refreshes(session, fetch_column(session, "marts_of_clients"))
+            invalidate_refreshes(session, fetch_column(session, "marts_of_clients"))
     return receipt
 
 

@@ -17,7 +17,7 @@ on conflict (name) do update set
     checksum = excluded.checksum,
     installed_at = now();
 
--- name: forget_marts
+-- name: delete_marts
 -- purpose: forget marts that no longer have a file
 -- parameters: names
 delete from public.lcm_marts

@@ -46,7 +46,7 @@ on conflict (is_only) do update set
     parameters = excluded.parameters,
     names = excluded.names;
 
--- name: forget_horizons
+-- name: delete_horizons
 -- purpose: make the next refresh compute everything, after a run that was published in batches
 -- parameters: run_id
 -- A refresh between two batches saw only a part of the rows, and days without a reading.
@@ -54,11 +54,11 @@ delete from refresh.horizons
 using sync.runs
 where runs.run_id = %(run_id)s and runs.publishing_since is not null;
 
--- name: forget_all_horizons
+-- name: delete_all_horizons
 -- purpose: make the next refresh compute everything, after old months were removed
 delete from refresh.horizons;
 
--- name: forget_passed_horizons
+-- name: delete_passed_horizons
 -- purpose: make the next refresh compute everything, if days passed since the last one
 -- Tables that were just recreated show these days already, and the others do not.
 delete from refresh.horizons

@@ -1,13 +1,13 @@
 -- refresh.marts: which state of the warehouse each mart shows, and the columns of a mart
 
--- name: forget_refreshes
+-- name: invalidate_refreshes
 -- purpose: forget the digests of some marts, so that the next refresh computes them
 -- parameters: names
 update refresh.marts
 set signature = 'forgotten'
 where name = any(%(names)s);
 
--- name: forget_all_refreshes
+-- name: delete_all_refreshes
 -- purpose: forget the digests of all marts, so that the next refresh computes them
 update refresh.marts
 set signature = 'forgotten';

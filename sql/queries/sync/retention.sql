@@ -282,7 +282,7 @@ select
 from mart.restated_answers
 where restated_answers.month < %(kept_from)s;
 
--- name: forget_answers
+-- name: delete_answers
 -- purpose: let the next refresh record past months as if for the first time
 -- The removal of rows is not a restatement by the source.
 delete from refresh.answers;

@@ -48,8 +48,8 @@ order by position;
 select
     runs.feed,
     count(*) as tasks,
-    count(*) filter (where fetches.status not in ('pending', 'unproven', 'failed')) as tasks_read,
-    count(*) filter (where fetches.status in ('unproven', 'failed')) as tasks_failed
+    count(*) filter (where fetches.status not in ('pending', 'unproven', 'failed')) as read,
+    count(*) filter (where fetches.status in ('unproven', 'failed')) as failed
 from sync.command_runs as runs
 inner join sync.fetches on fetches.run_id = runs.run_id
 where runs.command_id = %(command_id)s
@@ -63,7 +63,7 @@ select
     runs.feed,
     activity.pid,
     coalesce(host(activity.client_addr) || ':' || activity.client_port, 'a socket') as address,
-    activity.state_change as silent_since
+    activity.state_change as since
 from sync.command_runs as runs
 inner join sync.session_locks
     on session_locks.kind = 'run' and session_locks.lock_id = runs.run_id
