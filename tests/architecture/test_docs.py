@@ -18,6 +18,7 @@ _LINK = re.compile(r"\]\((?!https?:|mailto:)(?P<path>[^)#\s]*)(?:#(?P<heading>[^
 _FILE = re.compile(
     r"(?<![\w/.])(?:benchmarks|dashboards|dbt|deploy|lcm_pipeline|sql|tests)/[\w./-]+\.\w+"
 )
+_FUNCTION = re.compile(r"`(?P<name>\w+)` in `(?P<file>[\w/]+\.py)`")
 _CODE = re.compile(r"^```.*?^```", re.M | re.S)
 
 
@@ -42,6 +43,20 @@ def test_every_link_of_a_page_has_a_target(page: Path) -> None:
 def test_every_file_that_a_page_names_exists(page: Path) -> None:
     names = _FILE.findall((ROOT / page).read_text(encoding="utf-8"))
     assert [name for name in names if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_every_definition_that_a_page_names_is_in_its_file(page: Path) -> None:
+    """Paths begin in the package, as in a walk through the code."""
+    absent = [
+        named[0]
+        for named in _FUNCTION.finditer((ROOT / page).read_text(encoding="utf-8"))
+        if not re.search(
+            rf"\b(?:def|class) {named['name']}\b",
+            (ROOT / "lcm_pipeline" / named["file"]).read_text(encoding="utf-8"),
+        )
+    ]
+    assert absent == []
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ class ScriptedReading:
 
     report: Callable[[Feed], SyncReport]
 
-    def takes(self, feed: Feed, window: Window) -> bool:
+    def has_report_for(self, feed: Feed, window: Window) -> bool:
         return False
 
     def close(self) -> None:
