@@ -28,7 +28,7 @@ import psycopg
 from benchmarks.charts import questions
 from benchmarks.grown import LAST_DAY, Growth, grow, is_grown
 from lcm_pipeline.model.pseudonyms import Pseudonyms
-from lcm_pipeline.model.readings import Landing, Outcome, Task
+from lcm_pipeline.model.readings import Outcome, StagedRows, Task
 from lcm_pipeline.model.tables import operations
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.warehouse.connection import Warehouse
@@ -66,7 +66,7 @@ class Batch:
     day: date | None = None
 
     def records(self, client_id: int) -> list[Record]:
-        """The client's rows, with their values in the order of the landing columns."""
+        """The client's rows, with their values in the order of the staging columns."""
         days = self.rows_each * [self.day] if self.day else _spread(self.rows_each)
         return [_record(self.number, client_id, row, day) for row, day in enumerate(days)]
 
@@ -109,15 +109,15 @@ def load_ours(warehouse: Warehouse, batch: Batch, *, is_known: bool = False) -> 
 
 def load_bare(warehouse: Warehouse, batch: Batch) -> Timing:
     """COPY into an unlogged table, then one upsert of the rows that differ."""
-    landing, columns = ", ".join(operations.landing_columns), ", ".join(operations.columns)
+    staging, columns = ", ".join(operations.staging_columns), ", ".join(operations.columns)
     selected = columns.replace("extra", "extra::jsonb")
     values = [name for name in operations.columns if name not in operations.key]
     with warehouse.connect(application_name="bare benchmark") as session:
         began = time.monotonic()
-        kinds = zip(operations.landing_columns, operations.landing_types, strict=True)
+        kinds = zip(operations.staging_columns, operations.staging_types, strict=True)
         made = ", ".join(f"{name} {kind}" for name, kind in kinds)
         session.execute(f"create unlogged table staging.bare ({made})".encode())
-        _copy_all(session, f"copy staging.bare ({landing}) from stdin (format binary)", batch)
+        _copy_all(session, f"copy staging.bare ({staging}) from stdin (format binary)", batch)
         staged = time.monotonic()
         written = session.execute(
             f"insert into core.operations as stored ({columns}, sync_run_id, first_seen_at,"
@@ -313,7 +313,7 @@ def _record(number: int, client_id: int, row: int, day: date) -> Record:
         "discount": Decimal(0),
         "is_refund": False,
     }
-    return tuple(values.get(name) for name in operations.landing_columns)
+    return tuple(values.get(name) for name in operations.staging_columns)
 
 
 def _outcomes(batch: Batch, claimed: Sequence[Task], *, added: int) -> Iterator[list[Outcome]]:
@@ -324,7 +324,7 @@ def _outcomes(batch: Batch, claimed: Sequence[Task], *, added: int) -> Iterator[
                 task,
                 "done",
                 now,
-                Landing({operations.name: batch.records(task.client_id or 0)}),
+                StagedRows({operations.name: batch.records(task.client_id or 0)}),
                 reading="delta",
                 source_total=(task.source_total or 0) + added,
                 fingerprint=batch.number.to_bytes(8),
@@ -344,7 +344,7 @@ def _claim(session: psycopg.Connection, run: Run, clients: Sequence[int]) -> lis
 
 def _copy_all(session: psycopg.Connection, statement: str, batch: Batch) -> None:
     with session.cursor() as cursor, cursor.copy(statement.encode()) as copy:
-        copy.set_types(list(operations.landing_types))
+        copy.set_types(list(operations.staging_types))
         for client_id in batch.clients:
             for record in batch.records(client_id):
                 copy.write_row(record)

@@ -11,12 +11,12 @@ from typing import Any
 
 from lcm_pipeline.model import endpoints, tables
 from lcm_pipeline.model.endpoints import Endpoint
-from lcm_pipeline.model.readings import ClientRows, Landing
+from lcm_pipeline.model.readings import ClientRows, StagedRows
 from lcm_pipeline.model.tables import CoreTable
 from lcm_pipeline.transform import favourite_headers, operations
-from lcm_pipeline.transform.favourites import land_favourites
-from lcm_pipeline.transform.leads import land_leads
-from lcm_pipeline.transform.operations import land_operations
+from lcm_pipeline.transform.favourites import transform_favourites
+from lcm_pipeline.transform.leads import transform_leads
+from lcm_pipeline.transform.operations import transform_operations
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class Feed:
 
     tables: those it fills; totals are compared with the first one. name_tables: of core, with
     the names that its rows contain. other_tables: of core, which its rows fill too.
-    land: turns the rows of one client into records; None for the roster, which is read by day.
+    transform: turns the rows of one client into records; None for the roster, which is read by day.
     assets: the Dagster assets it materializes, each with its description; the first one has the
     checks. asset_group: where the UI shows them. label: its name in the report and the dashboards,
     in Russian and English. details: the endpoint of what belongs to a row, requested row by row.
@@ -41,7 +41,7 @@ class Feed:
     label: tuple[str, str]
     name_tables: tuple[str, ...] = ()
     other_tables: tuple[str, ...] = ()
-    land: Callable[[ClientRows], Landing] | None = None
+    transform: Callable[[ClientRows], StagedRows] | None = None
     details: Endpoint[Any, Any] | None = None
     header_members: frozenset[str] = frozenset()
     has_marts: bool = True
@@ -68,7 +68,7 @@ class Feed:
     @property
     def is_by_day(self) -> bool:
         """Whether a task is a registration day, and not a client."""
-        return self.land is None
+        return self.transform is None
 
     @property
     def unit(self) -> str:
@@ -103,7 +103,7 @@ OPERATIONS = Feed(
     },
     asset_group="facts",
     label=("Операции", "Operations"),
-    land=land_operations,
+    transform=transform_operations,
     header_members=operations.HEADER_MEMBERS,
 )
 LEADS = Feed(
@@ -116,7 +116,7 @@ LEADS = Feed(
     },
     asset_group="facts",
     label=("Обращения", "Leads"),
-    land=land_leads,
+    transform=transform_leads,
 )
 FAVOURITES = Feed(
     name="favourites",
@@ -139,7 +139,7 @@ FAVOURITES = Feed(
     },
     asset_group="favourites",
     label=("Любимые товары", "Favourites"),
-    land=land_favourites,
+    transform=transform_favourites,
     header_members=favourite_headers.MEMBERS,
     details=endpoints.FAVOURITE_GOODS,
 )

@@ -77,8 +77,8 @@ class BadRow:
 
 
 @dataclass(frozen=True)
-class Landing:
-    """What a reading stages: records by table, in the order of the table's landing columns.
+class StagedRows:
+    """What a reading stages: records by table, in the order of the table's staging columns.
 
     omitted_tables: tables for which the response had no member, which is not the same as no rows.
     unknown_fields: names as they were sent, at most MAX_UNKNOWN_FIELDS.
@@ -90,7 +90,7 @@ class Landing:
     omitted_tables: frozenset[str] = frozenset()
 
     @property
-    def staged(self) -> int:
+    def record_count(self) -> int:
         """Records over all tables."""
         return sum(len(rows) for rows in self.records.values())
 
@@ -99,7 +99,7 @@ class Landing:
 class Outcome:
     """How one task ended. For `done`, with the state to store when it is published.
 
-    has_header: the landing has what the header holds. single_page: rows in the one page that had
+    has_header: `staged` has what the header holds. single_page: rows in the one page that had
     everything; 0 when there were several. source_total, the digests: as in Task, of this reading.
     expired: rows of the source older than the first day that is kept; set by a full reading.
     is_refused: the service refused this client for good, as it does with unknown clients.
@@ -108,7 +108,7 @@ class Outcome:
     task: Task
     status: TaskStatus
     read_at: datetime
-    landing: Landing = field(default_factory=Landing)
+    staged: StagedRows = field(default_factory=StagedRows)
     reading: ReadingKind | None = None
     has_header: bool = False
     single_page: int = 0

@@ -1,6 +1,6 @@
 """The core tables that a sync fills: columns, keys, and their form in staging.
 
-The migrations create the tables; a test compares the two. A `landing_only` column exists only in
+The migrations create the tables; a test compares the two. A `staging_only` column exists only in
 staging, where it feeds a dimension or controls the publish. `covered_by` names what a reading must
 have covered before a row that it lacks may be marked as deleted.
 """
@@ -34,7 +34,7 @@ class CoreTable:
     """One table of `core` that a publish fills from staging; it has the same name in all schemas.
 
     types: the columns of core that come from the source, with their types; `extra`, for fields that
-    the payload definition does not have, is always added. landing_only: columns of staging only.
+    the payload definition does not have, is always added. staging_only: columns of staging only.
     date_column: the business day it is partitioned by; None for a table without partitions.
     identity: the key without the date; a row whose day changed is the same row elsewhere.
     has_history: earlier versions of its rows are stored in `history`.
@@ -51,7 +51,7 @@ class CoreTable:
 
     name: str
     types: Mapping[str, str]
-    landing_only: Mapping[str, str] = field(default_factory=dict)
+    staging_only: Mapping[str, str] = field(default_factory=dict)
     key: tuple[str, ...]
     covered_by: Coverage | None
     date_column: str | None = None
@@ -74,14 +74,14 @@ class CoreTable:
         return (*self.types, "extra")
 
     @cached_property
-    def landing_columns(self) -> tuple[str, ...]:
+    def staging_columns(self) -> tuple[str, ...]:
         """The columns of staging, in the order of a record's values."""
-        return (*self.types, *self.landing_only, "extra")
+        return (*self.types, *self.staging_only, "extra")
 
     @cached_property
-    def landing_types(self) -> tuple[str, ...]:
-        """The Postgres types of the landing columns, as binary COPY needs them."""
-        return (*self.types.values(), *self.landing_only.values(), _TEXT)
+    def staging_types(self) -> tuple[str, ...]:
+        """The Postgres types of the staging columns, as binary COPY needs them."""
+        return (*self.types.values(), *self.staging_only.values(), _TEXT)
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ registrations = CoreTable(
         "card_status": _TEXT,
         "pos_id": _ID,
     },
-    landing_only={"pos_name": _TEXT},
+    staging_only={"pos_name": _TEXT},
     key=("registration_date", "client_id", "card_number"),
     covered_by=WHOLE_DAYS,
     date_column="registration_date",
@@ -147,7 +147,7 @@ operations = CoreTable(
         "active_from": _MOMENT,
         "expires_at": _MOMENT,
     },
-    landing_only={"pos_name": _TEXT, "bonus_source_name": _TEXT},
+    staging_only={"pos_name": _TEXT, "bonus_source_name": _TEXT},
     key=("operation_date", "client_id", "component_type", "operation_id"),
     covered_by=WHOLE_CLIENTS,
     date_column="operation_date",
@@ -194,7 +194,7 @@ favourite_offers = CoreTable(
         "active_until": _MOMENT,
         "is_inactive": _FLAG,
     },
-    landing_only={"goods_read": _FLAG},
+    staging_only={"goods_read": _FLAG},
     key=("offer_date", "client_id", "favourite_id"),
     covered_by=WHOLE_CLIENTS,
     date_column="offer_date",
@@ -206,7 +206,7 @@ favourite_offers = CoreTable(
 favourite_goods = CoreTable(
     name="favourite_goods",
     types={"client_id": _ID, "favourite_id": _ID, "list_data_id": _ID, "is_inactive": _FLAG},
-    landing_only={"code": _TEXT, "good_name": _TEXT, "image_url": _TEXT},
+    staging_only={"code": _TEXT, "good_name": _TEXT, "image_url": _TEXT},
     key=("client_id", "favourite_id", "list_data_id"),
     covered_by=WHOLE_OFFERS,
     follow_up_queries=("publish_goods", "delete_goods_of_deleted_offers"),
@@ -238,7 +238,7 @@ favourite_stats = CoreTable(
         "avg_all": _MONEY,
     },
     # `present` lists the columns that the header had a value for: the others keep theirs.
-    landing_only={"present": _TEXTS, "has_groups": _FLAG},
+    staging_only={"present": _TEXTS, "has_groups": _FLAG},
     key=("snapshot_date", "client_id"),
     covered_by=None,
     date_column="snapshot_date",

@@ -25,7 +25,7 @@ from lcm_pipeline.transform.values import day_of, latest_day
 async def read_client_task(source: Source, feed: Feed, task: Task) -> Outcome:
     """Read one client; raises UnprovenReadingError or what the API raises."""
     client_id = task.client_id
-    assert client_id is not None and feed.land is not None  # noqa: S101 - a feed of clients
+    assert client_id is not None and feed.transform is not None  # noqa: S101 - a feed of clients
     read_at = datetime.now(UTC)
     reading = await _read(source, feed, client_id, task)
     rows = _without_expired(source, reading.rows)
@@ -41,7 +41,7 @@ async def read_client_task(source: Source, feed: Feed, task: Task) -> Outcome:
     if header is not None and holds_any(header, feed.header_members):
         digest = source.pseudonyms.digest(blake2b(header, digest_size=16).digest())
     has_header = digest is not None and digest != task.header_digest
-    landing = feed.land(
+    staged = feed.transform(
         ClientRows(
             client_id,
             rows,
@@ -52,14 +52,14 @@ async def read_client_task(source: Source, feed: Feed, task: Task) -> Outcome:
             details=details,
         )
     )
-    if reading.kind == "delta" and (landing.bad_rows or task.has_bad_rows):
+    if reading.kind == "delta" and (staged.bad_rows or task.has_bad_rows):
         # A row may have become bad, or been fixed: only a full reading shows what it replaces.
         return await read_client_task(source, feed, replace(task, is_whole=True))
     return Outcome(
         task,
         "done",
         read_at,
-        landing=pseudonymize(landing, source.pseudonyms),
+        staged=pseudonymize(staged, source.pseudonyms),
         reading=reading.kind,
         has_header=has_header,
         single_page=reading.single_page,

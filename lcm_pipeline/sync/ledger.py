@@ -72,7 +72,7 @@ class RunLedger:
         unstored = self.reconnecting.run(
             lambda session: tasks.record_outcomes(session, self.run, tables, outcomes)
         )
-        self.rows += sum(outcome.landing.staged for outcome in outcomes)
+        self.rows += sum(outcome.staged.record_count for outcome in outcomes)
         self.tasks_read += len(outcomes)
         failed = len(unstored) + sum(outcome.status != "done" for outcome in outcomes)
         self.progress.advance(self.feed.name, len(outcomes) - failed)

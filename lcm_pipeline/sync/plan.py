@@ -155,7 +155,7 @@ async def _sample_days(source: Source, days: Sequence[date], sample: _Sample) ->
     async def read(day: date) -> set[int]:
         outcome = await read_registration_day(source, Task(day=day))
         # The first column of a client's record is its id.
-        records = outcome.landing.records.get(tables.clients.name, ())
+        records = outcome.staged.records.get(tables.clients.name, ())
         return {client_id for client_id, *_ in records if isinstance(client_id, int)}
 
     seen = await _read_each(days, read)

@@ -26,7 +26,7 @@ from lcm_pipeline.reading.errors import UnprovenReadingError
 from lcm_pipeline.reading.fingerprint import fingerprint
 from lcm_pipeline.sync.source import Source
 from lcm_pipeline.transform.pseudonyms import pseudonymize
-from lcm_pipeline.transform.registrations import client_of, land_registrations, registered_on
+from lcm_pipeline.transform.registrations import client_of, registered_on, transform_registrations
 from lcm_pipeline.transform.values import latest_day
 
 _MARGIN = timedelta(seconds=1)
@@ -54,12 +54,14 @@ async def read_registration_day(source: Source, task: Task) -> Outcome:
         )
     digest = source.pseudonyms.digest(digest)
     is_known = digest == task.fingerprint and not task.is_whole
-    landing = land_registrations(task.day, () if is_known else poll.rows, source.zone, day.latest)
+    staged = transform_registrations(
+        task.day, () if is_known else poll.rows, source.zone, day.latest
+    )
     return Outcome(
         task,
         "done",
         read_at,
-        landing=pseudonymize(landing, source.pseudonyms),
+        staged=pseudonymize(staged, source.pseudonyms),
         reading="unchanged" if is_known else "full",
         source_total=len(poll.rows),
         fingerprint=digest,

@@ -1,4 +1,4 @@
-"""Payloads to landing records: pure functions without I/O or state.
+"""Payloads to staged records: pure functions without I/O or state.
 
 A row becomes a record or is set aside with a reason; no row makes a function here raise.
 
@@ -7,11 +7,11 @@ operations.py         rows of OperationHistory, and the phone in its header
 leads.py              rows of LeadsPagingInfo; the shortest example
 favourites.py         rows of ClientFavoriteDataInfo: offers and their goods
 favourite_headers.py  its header: numbers of the client and groups of goods
-landing.py            collects records, bad rows and unknown fields; shared by all feeds
+staged_rows.py       collects records, bad rows and unknown fields; shared by all feeds
 rows.py               the bytes of a row as its payload and the fields that the payload lacks
 headers.py            members of a response other than its rows, value by value
 values.py             moments, business days and money
-pseudonyms.py         phones and cards of a landing as keyed hashes
+pseudonyms.py         phones and cards of staged rows as keyed hashes
 profiles.py           a profile update as values to send, or errors
 profile_texts.py      texts of a profile: what is stripped, and what is no value
 """

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from lcm_pipeline.model import tables
 from lcm_pipeline.model.payloads import FavouriteGroup
 from lcm_pipeline.transform.headers import HEADER, INT32, ROWS, HeaderReader, to_source_row
-from lcm_pipeline.transform.landing import LandingDraft
+from lcm_pipeline.transform.staged_rows import StagedRowsBuilder
 from lcm_pipeline.transform.values import require, to_average, to_money
 
 
@@ -53,17 +53,17 @@ class FavouriteStatsRecord(NamedTuple):
     extra: str | None
 
 
-def land_favourite_header(
-    draft: LandingDraft, client_id: int, header: bytes, snapshot_date: date
+def add_favourite_header(
+    builder: StagedRowsBuilder, client_id: int, header: bytes, snapshot_date: date
 ) -> None:
-    """Land the numbers and the groups; a member that does not fit is set aside.
+    """Add the numbers and the groups; a member that does not fit is set aside.
 
     A member that is absent, or does not fit, is left out: the stored value stays.
     """
     reader = HeaderReader(header)
     groups = [to_source_row(bytes(raw)) for raw in reader.read(GROUPS, ROWS) or ()]
     to_group = partial(_to_group, client_id)
-    draft.land(tables.favourite_groups, groups, FavouriteGroup, to_group, context=HEADER)
+    builder.add_rows(tables.favourite_groups, groups, FavouriteGroup, to_group, context=HEADER)
     numbers = {column: read(reader, name) for name, (column, read) in _NUMBERS.items()}
     present = [column for name, (column, _) in _NUMBERS.items() if name in reader.present]
     has_groups = GROUPS in reader.present
@@ -71,14 +71,14 @@ def land_favourite_header(
         stats = FavouriteStatsRecord(
             snapshot_date, client_id, **numbers, present=present, has_groups=has_groups, extra=None
         )
-        draft.add(tables.favourite_stats, stats)
+        builder.add_record(tables.favourite_stats, stats)
     if not present:
-        draft.omit(tables.favourite_stats)
+        builder.omit(tables.favourite_stats)
     if not has_groups:
-        draft.omit(tables.favourite_groups)
+        builder.omit(tables.favourite_groups)
     if reader.faults:
         row = to_source_row(header)
-        draft.quarantine(tables.favourite_stats, row, reader.reason, context=HEADER)
+        builder.quarantine(tables.favourite_stats, row, reader.reason, context=HEADER)
 
 
 def _read_count(reader: HeaderReader, name: str) -> int | None:

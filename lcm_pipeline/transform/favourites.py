@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from lcm_pipeline.model import tables
 from lcm_pipeline.model.payloads import FavouriteGood, FavouriteOffer
-from lcm_pipeline.model.readings import ClientRows, Landing
-from lcm_pipeline.transform.favourite_headers import land_favourite_header
-from lcm_pipeline.transform.landing import LandingDraft
+from lcm_pipeline.model.readings import ClientRows, StagedRows
+from lcm_pipeline.transform.favourite_headers import add_favourite_header
+from lcm_pipeline.transform.staged_rows import StagedRowsBuilder
 from lcm_pipeline.transform.values import parse_dated_moment, parse_moment, require
 
 
@@ -45,13 +45,15 @@ class FavouriteGoodRecord(NamedTuple):
     extra: str | None
 
 
-def land_favourites(client: ClientRows) -> Landing:
-    """Land one client's offers, their goods and, if there is one to stage, the header."""
+def transform_favourites(client: ClientRows) -> StagedRows:
+    """Transform one client's offers, their goods and, if there is one to stage, the header."""
     client_id = client.client_id
-    draft = LandingDraft(client_id)
-    draft.land(tables.favourite_offers, client.rows, FavouriteOffer, partial(_to_offer, client))
+    builder = StagedRowsBuilder(client_id)
+    builder.add_rows(
+        tables.favourite_offers, client.rows, FavouriteOffer, partial(_to_offer, client)
+    )
     for favourite_id, good_rows in client.details.items():
-        draft.land(
+        builder.add_rows(
             tables.favourite_goods,
             good_rows,
             FavouriteGood,
@@ -59,10 +61,10 @@ def land_favourites(client: ClientRows) -> Landing:
             context=str(favourite_id),
         )
     if client.header is None:
-        draft.omit(tables.favourite_groups, tables.favourite_stats)
+        builder.omit(tables.favourite_groups, tables.favourite_stats)
     else:
-        land_favourite_header(draft, client_id, client.header, client.snapshot_date)
-    return draft.finish()
+        add_favourite_header(builder, client_id, client.header, client.snapshot_date)
+    return builder.finish()
 
 
 def _to_offer(client: ClientRows, offer: FavouriteOffer, extra: str | None) -> FavouriteOfferRecord:

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from lcm_pipeline.model import tables
 from lcm_pipeline.model.payloads import Lead
-from lcm_pipeline.model.readings import ClientRows, Landing
-from lcm_pipeline.transform.landing import LandingDraft
+from lcm_pipeline.model.readings import ClientRows, StagedRows
+from lcm_pipeline.transform.staged_rows import StagedRowsBuilder
 from lcm_pipeline.transform.values import parse_dated_moment, require
 
 
@@ -32,11 +32,11 @@ class LeadRecord(NamedTuple):
     extra: str | None
 
 
-def land_leads(client: ClientRows) -> Landing:
-    """Land one client's leads."""
-    draft = LandingDraft(client.client_id)
-    draft.land(tables.leads, client.rows, Lead, partial(_to_record, client))
-    return draft.finish()
+def transform_leads(client: ClientRows) -> StagedRows:
+    """Transform one client's leads."""
+    builder = StagedRowsBuilder(client.client_id)
+    builder.add_rows(tables.leads, client.rows, Lead, partial(_to_record, client))
+    return builder.finish()
 
 
 def _to_record(client: ClientRows, lead: Lead, extra: str | None) -> LeadRecord:

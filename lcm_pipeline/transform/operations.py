@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from lcm_pipeline.model import tables
 from lcm_pipeline.model.payloads import Operation
-from lcm_pipeline.model.readings import ClientRows, Landing
+from lcm_pipeline.model.readings import ClientRows, StagedRows
 from lcm_pipeline.transform.headers import HEADER, INT64, HeaderReader, to_source_row
-from lcm_pipeline.transform.landing import LandingDraft
 from lcm_pipeline.transform.registrations import ClientRecord
+from lcm_pipeline.transform.staged_rows import StagedRowsBuilder
 from lcm_pipeline.transform.values import (
     parse_dated_moment,
     parse_moment,
@@ -21,7 +21,7 @@ from lcm_pipeline.transform.values import (
     to_money,
 )
 
-# The members of a header that are landed.
+# The members of a header that are staged.
 HEADER_MEMBERS = frozenset({"Phone"})
 
 
@@ -57,13 +57,13 @@ class OperationRecord(NamedTuple):
     extra: str | None
 
 
-def land_operations(client: ClientRows) -> Landing:
-    """Land one client's operations and, when there is a header to stage, the phone in it."""
-    draft = LandingDraft(client.client_id)
-    draft.land(tables.operations, client.rows, Operation, partial(_to_record, client))
+def transform_operations(client: ClientRows) -> StagedRows:
+    """Transform one client's operations and, when there is a header to stage, the phone in it."""
+    builder = StagedRowsBuilder(client.client_id)
+    builder.add_rows(tables.operations, client.rows, Operation, partial(_to_record, client))
     if client.header is not None:
-        _land_phone(draft, client.client_id, client.header)
-    return draft.finish()
+        _add_phone(builder, client.client_id, client.header)
+    return builder.finish()
 
 
 def _to_record(client: ClientRows, operation: Operation, extra: str | None) -> OperationRecord:
@@ -103,7 +103,7 @@ def _to_record(client: ClientRows, operation: Operation, extra: str | None) -> O
     )
 
 
-def _land_phone(draft: LandingDraft, client_id: int, header: bytes) -> None:
+def _add_phone(builder: StagedRowsBuilder, client_id: int, header: bytes) -> None:
     """Store the phone; null and 0 mean that there is none.
 
     A header without a phone, or with one that does not fit, leaves the stored phone as it is.
@@ -111,10 +111,10 @@ def _land_phone(draft: LandingDraft, client_id: int, header: bytes) -> None:
     reader = HeaderReader(header)
     phone = reader.read("Phone", INT64)
     if reader.faults:
-        draft.quarantine(tables.clients, to_source_row(header), reader.reason, context=HEADER)
+        builder.quarantine(tables.clients, to_source_row(header), reader.reason, context=HEADER)
     if "Phone" not in reader.present:
         return
-    draft.add(
+    builder.add_record(
         tables.clients,
         ClientRecord(
             client_id=client_id,

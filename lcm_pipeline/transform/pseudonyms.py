@@ -1,4 +1,4 @@
-"""Hashes the phones and cards of a landing before anything is staged.
+"""Hashes the phones and cards of the rows to stage.
 
 In texts that people read (rows in quarantine, and fields that the payload definition does not know)
 numbers that may be a phone or a card are masked. The rest shows what is wrong with a row.
@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from lcm_pipeline.model.pseudonyms import Pseudonyms
-from lcm_pipeline.model.readings import BadRow, Landing
+from lcm_pipeline.model.readings import BadRow, StagedRows
 from lcm_pipeline.model.tables import CORE_TABLES
 
 MASK = "[number]"
@@ -28,20 +28,20 @@ _NUMBER = re.compile(
 _DIGITS = re.compile(r"\d[\d ()\-.–/]{5,}\d")
 _ESCAPED_DIGIT = re.compile(r"\\u003([0-9])")
 _AS_JSON = msgspec.json.Encoder(decimal_format="number")
-_COLUMNS = {table.name: table.landing_columns for table in CORE_TABLES}
+_COLUMNS = {table.name: table.staging_columns for table in CORE_TABLES}
 
 
-def pseudonymize(landing: Landing, pseudonyms: Pseudonyms) -> Landing:
-    """Return the landing with hashes; without keys, the landing itself."""
+def pseudonymize(staged: StagedRows, pseudonyms: Pseudonyms) -> StagedRows:
+    """Return the rows with hashes; without keys, the rows themselves."""
     if not pseudonyms:
-        return landing
+        return staged
     return replace(
-        landing,
+        staged,
         records={
             table: [_hashed(table, record, pseudonyms) for record in records]
-            for table, records in landing.records.items()
+            for table, records in staged.records.items()
         },
-        bad_rows=[_masked(row, pseudonyms) for row in landing.bad_rows],
+        bad_rows=[_masked(row, pseudonyms) for row in staged.bad_rows],
     )
 
 

@@ -13,9 +13,9 @@ from zoneinfo import ZoneInfo
 from lcm_pipeline.model import tables
 from lcm_pipeline.model.pages import SourceRow
 from lcm_pipeline.model.payloads import Registration
-from lcm_pipeline.model.readings import Landing
-from lcm_pipeline.transform.landing import LandingDraft
+from lcm_pipeline.model.readings import StagedRows
 from lcm_pipeline.transform.rows import read_fields
+from lcm_pipeline.transform.staged_rows import StagedRowsBuilder
 from lcm_pipeline.transform.values import (
     UnfitValueError,
     parse_dated_moment,
@@ -65,15 +65,15 @@ def client_of(row: SourceRow) -> int | None:
     return client_id if client_id and client_id > 0 else None
 
 
-def land_registrations(
+def transform_registrations(
     day: date, rows: Sequence[SourceRow], zone: ZoneInfo, latest: date
-) -> Landing:
-    """Land the rows of one registration day; the caller drops those of other days.
+) -> StagedRows:
+    """Transform the rows of one registration day; the caller drops those of other days.
 
     latest: the last plausible day; rows of later ones are set aside.
     """
-    draft = LandingDraft(day=day)
-    draft.land(
+    builder = StagedRowsBuilder(day=day)
+    builder.add_rows(
         tables.registrations,
         rows,
         Registration,
@@ -81,8 +81,8 @@ def land_registrations(
         owner=client_of,
     )
     for client in _first_registrations(rows, zone, latest):
-        draft.add(tables.clients, client)
-    return draft.finish()
+        builder.add_record(tables.clients, client)
+    return builder.finish()
 
 
 def _to_registration(

@@ -40,12 +40,12 @@ def compare_clients(session: Session, table: CoreTable, outcomes: Sequence[Outco
     # Without unknown fields, and without the day of a snapshot.
     left_out = {"extra", table.date_column} if table.is_snapshot else {"extra"}
     columns = tuple(name for name in table.columns if name not in left_out)
-    covering = [outcome for outcome in outcomes if table.name not in outcome.landing.omitted_tables]
-    records = [row for o in covering for row in o.landing.records.get(table.name, ())]
-    source_rows = _index(table, table.landing_columns, columns, records)
+    covering = [outcome for outcome in outcomes if table.name not in outcome.staged.omitted_tables]
+    records = [row for o in covering for row in o.staged.records.get(table.name, ())]
+    source_rows = _index(table, table.staging_columns, columns, records)
     client_ids = [o.task.client_id for o in covering if o.task.client_id is not None]
     warehouse_rows = _index(table, table.columns, columns, live_rows(session, table, client_ids))
-    if "present" in table.landing_columns:
+    if "present" in table.staging_columns:
         _fill_omitted(table, columns, records, source_rows, warehouse_rows)
     differences = [
         _difference(table, columns, key, source_rows.get(key), warehouse_rows.get(key))
@@ -64,9 +64,9 @@ def _fill_omitted(
 ) -> None:
     """Replace a number that a response omits by the stored one: an absent value stays as it is."""
     keys = [name for name in table.key if name in columns]
-    present_at = table.landing_columns.index("present")
+    present_at = table.staging_columns.index("present")
     for record in records:
-        key = tuple(record[table.landing_columns.index(name)] for name in keys)
+        key = tuple(record[table.staging_columns.index(name)] for name in keys)
         if key in warehouse_rows:
             source_rows[key] = tuple(
                 there if name in record[present_at] or name in keys else here

@@ -41,7 +41,7 @@ def test_a_table_of_the_model_matches_the_migrations(
         key = _primary_key(session, table.name)
     modelled = {
         name: _TYPE_NAMES.get(kind, kind)
-        for name, kind in zip(table.landing_columns, table.landing_types, strict=True)
+        for name, kind in zip(table.staging_columns, table.staging_types, strict=True)
         if name in table.columns and name != "extra"
     }
     assert columns.pop("extra") == "jsonb"

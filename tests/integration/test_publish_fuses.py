@@ -10,7 +10,7 @@ from psycopg.rows import dict_row
 
 from lcm_pipeline.feeds import LEADS, OPERATIONS, REGISTRATIONS
 from lcm_pipeline.model.pseudonyms import Pseudonyms
-from lcm_pipeline.model.readings import Landing, Outcome, Task
+from lcm_pipeline.model.readings import Outcome, StagedRows, Task
 from lcm_pipeline.model.tables import leads
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings, load_settings
@@ -300,7 +300,7 @@ def _staged(task: Task, *days: date) -> Outcome:
         tuple(
             {"lead_date": day, "client_id": 7, "lead_id": number, "created_at": datetime.now(UTC)}
             .get(name)
-            for name in leads.landing_columns
+            for name in leads.staging_columns
         )
         for number, day in enumerate(days)
     ]  # fmt: skip
@@ -308,7 +308,7 @@ def _staged(task: Task, *days: date) -> Outcome:
         task,
         "done",
         datetime.now(UTC),
-        Landing({leads.name: records}),
+        StagedRows({leads.name: records}),
         reading="full",
         source_total=len(records),
         fingerprint=b"x",

@@ -14,7 +14,7 @@ from typing import Literal
 import pytest
 
 from lcm_pipeline.model.pseudonyms import Pseudonyms
-from lcm_pipeline.model.readings import BadRow, Landing, Outcome, Task
+from lcm_pipeline.model.readings import BadRow, Outcome, StagedRows, Task
 from lcm_pipeline.model.tables import leads
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.warehouse.connection import Session, Warehouse
@@ -156,7 +156,7 @@ def _outcome(task: Task, client: Client, reading: Literal["delta", "full"]) -> O
         replace(task, version=client.version),
         "done",
         datetime.now(UTC),
-        Landing(
+        StagedRows(
             {leads.name: [_record(number, row, d) for row, d in brought.items() if d != BAD]},
             [_bad_row(number, row) for row, where in brought.items() if where == BAD],
         ),
@@ -173,7 +173,7 @@ def _record(client_id: int, row: int, day: Where) -> tuple[object, ...]:
         "lead_id": row,
         "created_at": datetime(2026, 1, 1, tzinfo=UTC),
     }
-    return tuple(values.get(name) for name in leads.landing_columns)
+    return tuple(values.get(name) for name in leads.staging_columns)
 
 
 def _bad_row(client_id: int, row: int) -> BadRow:

@@ -12,7 +12,7 @@ import pytest
 
 from lcm_pipeline.feeds import FAVOURITES, LEADS, Feed
 from lcm_pipeline.model.pseudonyms import Pseudonyms
-from lcm_pipeline.model.readings import Landing, Outcome, Task
+from lcm_pipeline.model.readings import Outcome, StagedRows, Task
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.sync.client import read_client_task
@@ -55,9 +55,9 @@ def spoiling(spoilt: range | list[int], column: int, value: object, **fields: An
         outcome = await read_client_task(source, feed, task)
         if task.client_id not in spoilt:
             return outcome
-        (record,) = outcome.landing.records["leads"]
+        (record,) = outcome.staged.records["leads"]
         odd = (*record[:column], value, *record[column + 1 :])
-        return replace(outcome, landing=Landing({"leads": [odd]}, **fields))
+        return replace(outcome, staged=StagedRows({"leads": [odd]}, **fields))
 
     return read
 
@@ -141,5 +141,5 @@ def test_staging_of_an_older_version_is_recreated(warehouse: Warehouse) -> None:
 
 
 def test_these_tests_spoil_the_intended_columns() -> None:
-    columns = LEADS.tables[0].landing_columns
+    columns = LEADS.tables[0].staging_columns
     assert (columns[SUBJECT], columns[UNREAD]) == ("subject", "unread_count")

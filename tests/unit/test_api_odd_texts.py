@@ -17,11 +17,11 @@ from lcm_pipeline.model.endpoints import (
 from lcm_pipeline.model.json_split import SplitError, split_array, split_object
 from lcm_pipeline.model.pages import Page, PageRequest
 from lcm_pipeline.model.payloads import SERVICE_ZONE
-from lcm_pipeline.model.readings import Landing
-from lcm_pipeline.transform.favourites import land_favourites
-from lcm_pipeline.transform.leads import land_leads
-from lcm_pipeline.transform.operations import land_operations
-from lcm_pipeline.transform.registrations import land_registrations
+from lcm_pipeline.model.readings import StagedRows
+from lcm_pipeline.transform.favourites import transform_favourites
+from lcm_pipeline.transform.leads import transform_leads
+from lcm_pipeline.transform.operations import transform_operations
+from lcm_pipeline.transform.registrations import transform_registrations
 from lcm_pipeline.transform.values import LAST_DAY
 from tests.unit.api_service import Response, Service, run
 from tests.unit.transform_rows import client_rows
@@ -63,7 +63,7 @@ class Feed(NamedTuple):
     """An endpoint, the text field that is corrupted, and the function that lands its rows."""
 
     read: Callable[[Any], Any]
-    land: Callable[[Page], Landing]
+    transform: Callable[[Page], StagedRows]
     body: str
     row: str
     text: str
@@ -79,7 +79,7 @@ def _xml_of(members: str) -> str:
 FEEDS = {
     "registrations": Feed(
         lambda api: read_registrations(api, datetime(2026, 3, 1), datetime(2026, 3, 2)),
-        lambda page: land_registrations(DAY, page.rows, ZONE, LAST_DAY),
+        lambda page: transform_registrations(DAY, page.rows, ZONE, LAST_DAY),
         '{"Clients":[%s],"ErrorCode":0,"Message":null}',
         '{"Client":%s,"Card":%s,"RegDate":"2026-03-01T10:00:00"}',
         "Card_Type",
@@ -87,7 +87,7 @@ FEEDS = {
     ),
     "operations": Feed(
         lambda api: read_page(api, OPERATION_HISTORY, 7, PageRequest(1, 50)),
-        lambda page: land_operations(client_rows(page.rows, header=page.header)),
+        lambda page: transform_operations(client_rows(page.rows, header=page.header)),
         '{"Client":7,"Phone":9000000007,"Rows":3,"Operations":[%s],"ErrorCode":0}',
         '{"Id":%s,"ChequeId":%s,"ComponentType":2,"Proctime":"2026-03-01T12:00:00"}',
         "PosName",
@@ -95,7 +95,7 @@ FEEDS = {
     ),
     "leads": Feed(
         lambda api: read_page(api, LEADS_PAGING_INFO, 7, PageRequest(1, 50)),
-        lambda page: land_leads(client_rows(page.rows)),
+        lambda page: transform_leads(client_rows(page.rows)),
         '{"TotalRows":3,"LeadsClients":[%s],"ErrorCode":0}',
         '{"Leads":%s,"Id":%s,"ProcTime":"2026-03-01T12:00:00"}',
         "Subject",
@@ -103,7 +103,7 @@ FEEDS = {
     ),
     "favourites": Feed(
         lambda api: read_page(api, CLIENT_FAVORITE_DATA_INFO, 7, PageRequest(1, 50)),
-        lambda page: land_favourites(client_rows(page.rows, snapshot_date=DAY)),
+        lambda page: transform_favourites(client_rows(page.rows, snapshot_date=DAY)),
         '{"TotalRows":3,"ClientFavorites":[%s],"ErrorCode":0}',
         '{"Id":%s,"X":%s,"ProcTime":"2026-03-01T12:00:00"}',
         "ConfirmDateEnd",
@@ -111,7 +111,9 @@ FEEDS = {
     ),
     "goods": Feed(
         lambda api: _read_goods(api),
-        lambda page: land_favourites(client_rows((), details={4: page.rows}, snapshot_date=DAY)),
+        lambda page: transform_favourites(
+            client_rows((), details={4: page.rows}, snapshot_date=DAY)
+        ),
         '{"TotalRows":1,"ClientFavorites":[],"ListFavorites":[%s],"ErrorCode":0}',
         '{"ListDataId":%s,"X":%s,"Id":4}',
         "Name",
@@ -136,14 +138,14 @@ def three_rows(feed: Feed, text: bytes) -> bytes:
     return feed.body.encode() % b",".join(rows)
 
 
-def assert_second_row_is_quarantined(feed: Feed, page: Page, reason: str) -> Landing:
-    landing = feed.land(page)
-    assert len(landing.records[feed.table]) == 2
-    (bad,) = landing.bad_rows
+def assert_second_row_is_quarantined(feed: Feed, page: Page, reason: str) -> StagedRows:
+    staged = feed.transform(page)
+    assert len(staged.records[feed.table]) == 2
+    (bad,) = staged.bad_rows
     assert bad.table == feed.table
     assert bad.reason == f"{feed.text}: {reason}"
     assert "1002" in bad.raw
-    return landing
+    return staged
 
 
 @every_feed
@@ -179,16 +181,16 @@ def test_an_unreadable_xml_text_rejects_only_its_row(feed: Feed, text: bytes, re
 def test_a_quarantined_registration_still_lands_its_client() -> None:
     feed = FEEDS["registrations"]
     page = run(Service(Response(three_rows(feed, rb"\ud83d"))), feed.read)
-    landing = assert_second_row_is_quarantined(feed, page, HALF)
-    assert [record[0] for record in landing.records["clients"]] == [1001, 1002, 1003]
-    assert landing.bad_rows[0].client_id == 1002
+    staged = assert_second_row_is_quarantined(feed, page, HALF)
+    assert [record[0] for record in staged.records["clients"]] == [1001, 1002, 1003]
+    assert staged.bad_rows[0].client_id == 1002
 
 
 def test_the_raw_text_in_quarantine_is_what_the_server_sent() -> None:
     feed = FEEDS["leads"]
     for text, kept in ((rb"a\ud83d", r'"a\ud83d"'), (b"a\x0b", '"a\x0b"'), (b"\xff", r'"\xff"')):
-        landing = feed.land(run(Service(Response(three_rows(feed, text))), feed.read))
-        assert f'"Subject":{kept}' in landing.bad_rows[0].raw
+        staged = feed.transform(run(Service(Response(three_rows(feed, text))), feed.read))
+        assert f'"Subject":{kept}' in staged.bad_rows[0].raw
 
 
 @pytest.mark.parametrize(
@@ -201,8 +203,8 @@ def test_the_raw_text_in_quarantine_is_what_the_server_sent() -> None:
 def test_a_value_that_is_not_json_rejects_only_its_row(value: bytes) -> None:
     feed = FEEDS["operations"]
     body = three_rows(feed, b"x").replace(b'"PosName":"x"', b'"New":' + value)
-    landing = feed.land(run(Service(Response(body)), feed.read))
-    assert [len(landing.records["operations"]), len(landing.bad_rows)] == [2, 1]
+    staged = feed.transform(run(Service(Response(body)), feed.read))
+    assert [len(staged.records["operations"]), len(staged.bad_rows)] == [2, 1]
 
 
 def test_a_surrogate_pair_is_one_character_in_both_formats() -> None:
@@ -215,9 +217,9 @@ def test_a_surrogate_pair_is_one_character_in_both_formats() -> None:
         Response(three_rows(feed, rb"\ud83d\ude00")),
         Response(xml % (rows % b"&#xD83D;&#xDE00;"), content_type=XML),
     ):
-        landing = feed.land(run(Service(response), feed.read))
-        assert landing.bad_rows == []
-        assert "😀" in str(landing.records["leads"])
+        staged = feed.transform(run(Service(response), feed.read))
+        assert staged.bad_rows == []
+        assert "😀" in str(staged.records["leads"])
 
 
 HEADER = {
@@ -233,11 +235,11 @@ def test_an_unreadable_text_of_the_header_affects_nothing_else(text: bytes) -> N
         Service(Response(body)),
         lambda api: read_page(api, CLIENT_FAVORITE_DATA_INFO, 7, PageRequest(1, 5)),
     )
-    landing = land_favourites(client_rows((), header=page.header, snapshot_date=DAY))
-    assert len(landing.records["favourite_stats"]) == 1
-    assert [record[1] for record in landing.records["favourite_groups"]] == [1]
-    assert [bad.table for bad in landing.bad_rows] == ["favourite_groups"]
-    assert "Id" in landing.bad_rows[0].raw
+    staged = transform_favourites(client_rows((), header=page.header, snapshot_date=DAY))
+    assert len(staged.records["favourite_stats"]) == 1
+    assert [record[1] for record in staged.records["favourite_groups"]] == [1]
+    assert [bad.table for bad in staged.bad_rows] == ["favourite_groups"]
+    assert "Id" in staged.bad_rows[0].raw
 
 
 @pytest.mark.parametrize("value", [b'""', b'"x"', b"[1]", b"{}", b'"\x0b"', b'"\\ud83d"', b"NaN"])
@@ -254,8 +256,8 @@ def test_a_malformed_number_of_the_header_affects_nothing_else(value: bytes, lis
     header = json.loads(page.header)
     assert header["CountOffer"] == 3
     assert isinstance(header.get("ListFavorites", []), list)
-    landing = land_favourites(client_rows((), header=page.header, snapshot_date=DAY))
-    (bad,) = landing.bad_rows
+    staged = transform_favourites(client_rows((), header=page.header, snapshot_date=DAY))
+    (bad,) = staged.bad_rows
     assert "SumGain" in bad.reason
 
 
@@ -441,9 +443,9 @@ def test_an_undecodable_byte_rejects_only_its_row() -> None:
             b'"Leads":1001,', b'"Leads":1001,"Subject":"%s",' % good
         )
         response = Response(body, content_type=f"application/json; charset={charset}")
-        landing = feed.land(run(Service(response), feed.read))
-        assert [len(landing.records["leads"]), len(landing.bad_rows)] == [2, 1]
-        assert "Где бонусы" in str(landing.records["leads"])
+        staged = feed.transform(run(Service(response), feed.read))
+        assert [len(staged.records["leads"]), len(staged.bad_rows)] == [2, 1]
+        assert "Где бонусы" in str(staged.records["leads"])
 
 
 def test_text_in_an_unknown_charset_is_malformed() -> None:
@@ -462,9 +464,9 @@ def test_references_within_cdata_and_comments_are_plain_text() -> None:
     body = xml_of_shop(name).replace("</Operations>", rows).replace("<Rows>1", "<Rows>2")
     page = run(Service(Response(body.encode(), content_type=XML)), read_history)
     assert shop_of(page) == "a&#x1F;"
-    landing = land_operations(client_rows(page.rows))
-    assert len(landing.bad_rows) == 2  # neither has a moment; only the second has a bad text
-    assert landing.bad_rows[1].reason == f"PosName: {NUL}"
+    staged = transform_operations(client_rows(page.rows))
+    assert len(staged.bad_rows) == 2  # neither has a moment; only the second has a bad text
+    assert staged.bad_rows[1].reason == f"PosName: {NUL}"
 
 
 def test_a_referenced_control_character_is_the_same_text_in_xml_as_in_json() -> None:

@@ -1,4 +1,4 @@
-"""Landing of favourites: offers, their goods, and the numbers and groups of the header."""
+"""The transform of favourites: offers, their goods, and the numbers and groups of the header."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from lcm_pipeline.model.pages import SourceRow
-from lcm_pipeline.model.readings import Landing
+from lcm_pipeline.model.readings import StagedRows
 from lcm_pipeline.transform.favourite_headers import FavouriteGroupRecord, FavouriteStatsRecord
 from lcm_pipeline.transform.favourites import (
     FavouriteGoodRecord,
     FavouriteOfferRecord,
-    land_favourites,
+    transform_favourites,
 )
 from tests.unit.transform_rows import client_rows, good, offer, to_json
 
@@ -33,13 +33,13 @@ COLUMNS = [
 ]  # fmt: skip
 
 
-def _land(
+def _transform(
     *rows: SourceRow,
     header: dict[str, Any] | bytes | None = None,
     goods: Mapping[int, Sequence[SourceRow]] | None = None,
-) -> Landing:
+) -> StagedRows:
     sent = to_json(header) if isinstance(header, dict) else header
-    return land_favourites(
+    return transform_favourites(
         client_rows(rows, header=sent, details=goods or {}, snapshot_date=SNAPSHOT)
     )
 
@@ -49,9 +49,9 @@ def test_every_field_of_an_offer_has_its_column() -> None:
         ConfirmDateEnd="2026-03-05T12:00:00", Confirm=True, ProcTimeConfirm="2026-03-04T13:00:00",
         ActionDateEnd="0001-01-01T00:00:00", NoActive=False,
     )  # fmt: skip
-    landing = _land(row)
-    assert landing.bad_rows == []
-    assert landing.records == {
+    staged = _transform(row)
+    assert staged.bad_rows == []
+    assert staged.records == {
         "favourite_offers": [
             FavouriteOfferRecord(
                 offer_date=DAY, client_id=7, favourite_id=4,
@@ -65,10 +65,10 @@ def test_every_field_of_an_offer_has_its_column() -> None:
 
 
 def test_an_offer_records_whether_its_goods_were_read_even_without_goods() -> None:
-    landing = _land(offer(Id=4), offer(Id=5), offer(Id=6), goods={4: [good()], 6: []})
+    staged = _transform(offer(Id=4), offer(Id=5), offer(Id=6), goods={4: [good()], 6: []})
     flags = {
         record.favourite_id: record.goods_read
-        for record in landing.records["favourite_offers"]
+        for record in staged.records["favourite_offers"]
         if isinstance(record, FavouriteOfferRecord)
     }
     assert flags == {4: True, 5: False, 6: True}
@@ -76,35 +76,35 @@ def test_an_offer_records_whether_its_goods_were_read_even_without_goods() -> No
 
 def test_goods_belong_to_the_offer_they_were_requested_for() -> None:
     rows = [good(Code="К", UrlImage="", NoActive=True)]
-    landing = _land(offer(Id=4), goods={4: rows, 5: rows})
-    assert landing.records["favourite_goods"] == [
+    staged = _transform(offer(Id=4), goods={4: rows, 5: rows})
+    assert staged.records["favourite_goods"] == [
         FavouriteGoodRecord(7, 4, 8, True, "К", "Кофе", "", None),
         FavouriteGoodRecord(7, 5, 8, True, "К", "Кофе", "", None),
     ]
 
 
 def test_a_good_listed_twice_lands_once() -> None:
-    landing = _land(goods={4: [good(Id=1), good(Id=2)]})
-    assert len(landing.records["favourite_goods"]) == 1
-    assert landing.bad_rows == []
+    staged = _transform(goods={4: [good(Id=1), good(Id=2)]})
+    assert len(staged.records["favourite_goods"]) == 1
+    assert staged.bad_rows == []
 
 
 def test_a_good_listed_twice_with_other_names_is_a_conflict() -> None:
-    landing = _land(goods={4: [good(), good(Name="Чай")]})
-    assert len(landing.records["favourite_goods"]) == len(landing.bad_rows) == 1
+    staged = _transform(goods={4: [good(), good(Name="Чай")]})
+    assert len(staged.records["favourite_goods"]) == len(staged.bad_rows) == 1
 
 
 def test_a_bad_good_is_quarantined_with_its_offer() -> None:
-    landing = _land(goods={4: [good(ListDataId=None)]})
-    (bad_row,) = landing.bad_rows
+    staged = _transform(goods={4: [good(ListDataId=None)]})
+    (bad_row,) = staged.bad_rows
     assert (bad_row.table, bad_row.context) == ("favourite_goods", "4")
     assert bad_row.reason == "ListDataId: missing"
 
 
 def test_the_header_has_the_twelve_numbers_with_rounded_averages() -> None:
-    landing = _land(header=NUMBERS)
-    assert landing.bad_rows == []
-    assert landing.records == {
+    staged = _transform(header=NUMBERS)
+    assert staged.bad_rows == []
+    assert staged.records == {
         "favourite_stats": [
             FavouriteStatsRecord(
                 snapshot_date=SNAPSHOT, client_id=7, max_link_goods=1, now_link_goods=2,
@@ -118,35 +118,35 @@ def test_the_header_has_the_twelve_numbers_with_rounded_averages() -> None:
 
 
 def test_a_null_number_counts_as_sent_and_an_absent_one_does_not() -> None:
-    landing = _land(header={"CountOffer": None, "SumGain": 0})
-    (record,) = landing.records["favourite_stats"]
+    staged = _transform(header={"CountOffer": None, "SumGain": 0})
+    (record,) = staged.records["favourite_stats"]
     assert isinstance(record, FavouriteStatsRecord)
     assert record[:2] == (SNAPSHOT, 7)
     assert (record.count_offer, record.sum_gain) == (None, 0)
     assert (record.present, record.has_groups) == (["count_offer", "sum_gain"], False)
-    assert landing.omitted_tables == {"favourite_groups"}
+    assert staged.omitted_tables == {"favourite_groups"}
 
 
 def test_a_header_of_groups_alone_leaves_the_numbers_unknown() -> None:
-    landing = _land(header={"GroupFavorites": [{"Id": 1}]})
-    assert len(landing.records["favourite_groups"]) == 1
-    (record,) = landing.records["favourite_stats"]
+    staged = _transform(header={"GroupFavorites": [{"Id": 1}]})
+    assert len(staged.records["favourite_groups"]) == 1
+    (record,) = staged.records["favourite_stats"]
     assert isinstance(record, FavouriteStatsRecord)
     assert (record.present, record.has_groups) == ([], True)
-    assert landing.omitted_tables == {"favourite_stats"}
+    assert staged.omitted_tables == {"favourite_stats"}
 
 
 @pytest.mark.parametrize("header", [{}, {"ListFavorites": []}, None])
 def test_a_header_without_stored_members_lands_nothing(
     header: dict[str, Any] | None,
 ) -> None:
-    landing = _land(header=header)
-    assert landing.records == {}
-    assert landing.omitted_tables == {"favourite_groups", "favourite_stats"}
+    staged = _transform(header=header)
+    assert staged.records == {}
+    assert staged.omitted_tables == {"favourite_groups", "favourite_stats"}
 
 
-def test_a_header_that_is_not_to_be_staged_lands_nothing() -> None:
-    assert _land(header=None).records == {}
+def test_a_header_that_is_not_to_be_staged_adds_nothing() -> None:
+    assert _transform(header=None).records == {}
 
 
 @pytest.mark.parametrize(
@@ -164,10 +164,10 @@ def test_a_header_that_is_not_to_be_staged_lands_nothing() -> None:
 def test_a_number_that_does_not_fit_affects_nothing_else(
     name: str, value: Any, reason: str
 ) -> None:
-    landing = _land(header={**NUMBERS, name: value})
-    (bad_row,) = landing.bad_rows
+    staged = _transform(header={**NUMBERS, name: value})
+    (bad_row,) = staged.bad_rows
     assert (bad_row.table, bad_row.context, bad_row.reason) == ("favourite_stats", "header", reason)
-    (record,) = landing.records["favourite_stats"]
+    (record,) = staged.records["favourite_stats"]
     assert isinstance(record, FavouriteStatsRecord)
     assert record.now_link_goods == 2
     present = [*record.present, "groups"] if record.has_groups else record.present
@@ -175,32 +175,32 @@ def test_a_number_that_does_not_fit_affects_nothing_else(
 
 
 def test_two_numbers_that_do_not_fit_make_one_entry() -> None:
-    (bad_row,) = _land(header={**NUMBERS, "SumGain": "x", "CountOffer": "y"}).bad_rows
+    (bad_row,) = _transform(header={**NUMBERS, "SumGain": "x", "CountOffer": "y"}).bad_rows
     assert bad_row.reason.startswith("CountOffer: ")
     assert "; SumGain: " in bad_row.reason
 
 
 def test_a_header_that_is_not_json_lands_nothing() -> None:
-    landing = _land(offer(), header=b"<html>")
-    assert list(landing.records) == ["favourite_offers"]
-    assert [row.reason for row in landing.bad_rows] == ["the header: malformed JSON"]
+    staged = _transform(offer(), header=b"<html>")
+    assert list(staged.records) == ["favourite_offers"]
+    assert [row.reason for row in staged.bad_rows] == ["the header: malformed JSON"]
 
 
-def test_the_goods_chosen_land_as_groups() -> None:
+def test_the_goods_chosen_become_groups() -> None:
     groups = [{"Id": 1, "Name": "", "CountSelect": 3}, {"Id": 2, "Rank": 5}]
-    landing = _land(header={**NUMBERS, "GroupFavorites": groups})
-    assert landing.records["favourite_groups"] == [
+    staged = _transform(header={**NUMBERS, "GroupFavorites": groups})
+    assert staged.records["favourite_groups"] == [
         FavouriteGroupRecord(7, 1, "", 3, None),
         FavouriteGroupRecord(7, 2, None, None, '{"Rank":5}'),
     ]
-    assert landing.unknown_fields == {"Rank"}
+    assert staged.unknown_fields == {"Rank"}
 
 
 def test_a_bad_group_is_quarantined_and_the_rest_lands() -> None:
     groups = [{"Name": "x"}, {"Id": 2}]
-    landing = _land(header={**NUMBERS, "GroupFavorites": groups})
-    assert len(landing.records["favourite_groups"]) == 1
-    (bad_row,) = landing.bad_rows
+    staged = _transform(header={**NUMBERS, "GroupFavorites": groups})
+    assert len(staged.records["favourite_groups"]) == 1
+    (bad_row,) = staged.bad_rows
     assert (bad_row.table, bad_row.context, bad_row.reason) == (
         "favourite_groups",
         "header",

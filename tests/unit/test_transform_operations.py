@@ -1,4 +1,4 @@
-"""Landing of operations and of the phone in their header."""
+"""The transform of operations and of the phone in their header."""
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from lcm_pipeline.model.pages import SourceRow
-from lcm_pipeline.model.readings import Landing
-from lcm_pipeline.transform.operations import OperationRecord, land_operations
+from lcm_pipeline.model.readings import StagedRows
+from lcm_pipeline.transform.operations import OperationRecord, transform_operations
 from lcm_pipeline.transform.registrations import ClientRecord
 from tests.unit.transform_rows import client_rows, operation, operation_of
 
@@ -17,13 +17,13 @@ DAY = date(2026, 3, 4)
 MOMENT = datetime(2026, 3, 4, 9, tzinfo=UTC)
 
 
-def _land(*rows: SourceRow, header: bytes | None = None) -> Landing:
-    return land_operations(client_rows(rows, header=header))
+def _transform(*rows: SourceRow, header: bytes | None = None) -> StagedRows:
+    return transform_operations(client_rows(rows, header=header))
 
 
-def _only(landing: Landing) -> OperationRecord:
-    assert landing.bad_rows == []
-    (record,) = landing.records["operations"]
+def _only(staged: StagedRows) -> OperationRecord:
+    assert staged.bad_rows == []
+    (record,) = staged.records["operations"]
     assert isinstance(record, OperationRecord)
     return record
 
@@ -36,7 +36,7 @@ def test_every_field_of_an_operation_has_its_column() -> None:
         ChequeNumber="Ч", Active=False, ActiveDate="2026-03-05T00:00:00",
         ExpiryDate="2027-03-04T00:00:00Z", Remain=Decimal("6"), Parent=14, OrderId=15,
     )  # fmt: skip
-    assert _only(_land(row)) == OperationRecord(
+    assert _only(_transform(row)) == OperationRecord(
         operation_date=DAY, client_id=7, component_type=1, operation_id=5, processed_at=MOMENT,
         bonus_id=12, cheque_id=13, cheque_number="Ч", order_id=15, parent_id=14, pos_id=11,
         partner_name="П", amount=Decimal("1.10"), added=Decimal(2), redeemed=Decimal("-3.5"),
@@ -49,28 +49,30 @@ def test_every_field_of_an_operation_has_its_column() -> None:
 
 
 def test_an_operation_needs_only_its_key_and_its_moment() -> None:
-    record = _only(_land(operation()))
+    record = _only(_transform(operation()))
     assert record[:5] == (DAY, 7, 1, 5, MOMENT)
     assert set(record[5:]) == {None}
 
 
 def test_text_is_kept_as_sent_and_empty_text_stays_empty() -> None:
-    record = _only(_land(operation(PosName="", PartnerName=" A ", ChequeNumber=None)))
+    record = _only(_transform(operation(PosName="", PartnerName=" A ", ChequeNumber=None)))
     assert (record.pos_name, record.partner_name, record.cheque_number) == ("", " A ", None)
 
 
 def test_an_empty_or_unset_date_is_null() -> None:
-    record = _only(_land(operation(ActiveDate="", ExpiryDate="0001-01-01T00:00:00")))
+    record = _only(_transform(operation(ActiveDate="", ExpiryDate="0001-01-01T00:00:00")))
     assert (record.active_from, record.expires_at) == (None, None)
 
 
 def test_an_amount_never_passes_through_a_float() -> None:
-    record = _only(_land(operation_of(b'"Amount":90071992547409.93,"Added":"1.10"')))
+    record = _only(_transform(operation_of(b'"Amount":90071992547409.93,"Added":"1.10"')))
     assert (record.amount, record.added) == (Decimal("90071992547409.93"), Decimal("1.10"))
 
 
 def test_float_noise_is_rounded() -> None:
-    assert _only(_land(operation_of(b'"Amount":0.30000000000000004'))).amount == Decimal("0.30")
+    assert _only(_transform(operation_of(b'"Amount":0.30000000000000004'))).amount == Decimal(
+        "0.30"
+    )
 
 
 @pytest.mark.parametrize(
@@ -91,9 +93,9 @@ def test_a_row_that_does_not_fit_is_quarantined_and_the_rest_lands(
     fields: dict[str, Any], reason: str
 ) -> None:
     bad = operation(**{"Id": 6, **fields})
-    landing = _land(bad, operation())
-    assert len(landing.records["operations"]) == 1
-    (bad_row,) = landing.bad_rows
+    staged = _transform(bad, operation())
+    assert len(staged.records["operations"]) == 1
+    (bad_row,) = staged.bad_rows
     assert (bad_row.table, bad_row.client_id, bad_row.digest, bad_row.reason) == (
         "operations",
         7,
@@ -104,46 +106,46 @@ def test_a_row_that_does_not_fit_is_quarantined_and_the_rest_lands(
 
 
 def test_bytes_that_are_not_utf_8_stay_readable() -> None:
-    (bad_row,) = _land(operation_of(b'"PosName":"\xff\0"')).bad_rows
+    (bad_row,) = _transform(operation_of(b'"PosName":"\xff\0"')).bad_rows
     assert bad_row.raw.endswith(r'"PosName":"\xff\x00"}')
 
 
 def test_unknown_fields_go_to_extra_and_are_reported() -> None:
-    landing = _land(operation_of(b'"Tips":10.50,"Cashier":{"Id":1}'), operation(Id=6))
-    first, second = landing.records["operations"]
+    staged = _transform(operation_of(b'"Tips":10.50,"Cashier":{"Id":1}'), operation(Id=6))
+    first, second = staged.records["operations"]
     assert (first[-1], second[-1]) == ('{"Cashier":{"Id":1},"Tips":10.50}', None)
-    assert landing.unknown_fields == {"Tips", "Cashier"}
+    assert staged.unknown_fields == {"Tips", "Cashier"}
 
 
 def test_the_same_row_twice_lands_once() -> None:
-    landing = _land(operation(), operation(), operation(PosName=None))
-    assert len(landing.records["operations"]) == 1
-    assert landing.bad_rows == []
+    staged = _transform(operation(), operation(), operation(PosName=None))
+    assert len(staged.records["operations"]) == 1
+    assert staged.bad_rows == []
 
 
 def test_a_repeated_key_with_other_content_quarantines_the_later_row() -> None:
     later = operation(Amount=Decimal(2))
-    landing = _land(operation(Amount=Decimal(1)), later)
-    assert _amounts(landing) == [Decimal(1)]
-    assert [row.digest for row in landing.bad_rows] == [later.digest]
+    staged = _transform(operation(Amount=Decimal(1)), later)
+    assert _amounts(staged) == [Decimal(1)]
+    assert [row.digest for row in staged.bad_rows] == [later.digest]
 
 
 def test_a_repeated_key_on_another_day_is_a_conflict() -> None:
-    landing = _land(operation(), operation(Proctime="2026-03-06T12:00:00"))
-    assert len(landing.records["operations"]) == len(landing.bad_rows) == 1
+    staged = _transform(operation(), operation(Proctime="2026-03-06T12:00:00"))
+    assert len(staged.records["operations"]) == len(staged.bad_rows) == 1
 
 
 def test_a_bonus_and_a_cheque_with_one_number_are_two_operations() -> None:
-    landing = _land(operation(ComponentType=1), operation(ComponentType=2))
-    assert len(landing.records["operations"]) == 2
+    staged = _transform(operation(ComponentType=1), operation(ComponentType=2))
+    assert len(staged.records["operations"]) == 2
 
 
 def test_a_repeated_bad_row_is_quarantined_once() -> None:
-    assert len(_land(operation(Id=None), operation(Id=None)).bad_rows) == 1
+    assert len(_transform(operation(Id=None), operation(Id=None)).bad_rows) == 1
 
 
 def test_a_table_without_records_is_left_out() -> None:
-    assert _land().records == {}
+    assert _transform().records == {}
 
 
 @pytest.mark.parametrize(
@@ -151,14 +153,14 @@ def test_a_table_without_records_is_left_out() -> None:
     [(b"9161234567", 9161234567), (b'"9161234567"', 9161234567), (b"0", None), (b"null", None)],
 )
 def test_the_header_has_the_phone_and_0_means_none(phone: bytes, kept: int | None) -> None:
-    landing = _land(header=b'{"Client":7,"Phone":%s,"Card":70}' % phone)
-    assert landing.records == {"clients": [ClientRecord(7, None, None, None, kept, None)]}
+    staged = _transform(header=b'{"Client":7,"Phone":%s,"Card":70}' % phone)
+    assert staged.records == {"clients": [ClientRecord(7, None, None, None, kept, None)]}
 
 
 @pytest.mark.parametrize("header", [b"{}", b'{"Client":7,"Card":70}'])
 def test_a_header_without_a_phone_lands_nothing(header: bytes) -> None:
-    landing = _land(header=header)
-    assert (landing.records, landing.bad_rows) == ({}, [])
+    staged = _transform(header=header)
+    assert (staged.records, staged.bad_rows) == ({}, [])
 
 
 @pytest.mark.parametrize(
@@ -172,14 +174,14 @@ def test_a_header_without_a_phone_lands_nothing(header: bytes) -> None:
 def test_a_header_that_does_not_fit_is_quarantined_and_the_rows_land(
     header: bytes, reason: str
 ) -> None:
-    landing = _land(operation(), header=header)
-    assert list(landing.records) == ["operations"]
-    (bad_row,) = landing.bad_rows
+    staged = _transform(operation(), header=header)
+    assert list(staged.records) == ["operations"]
+    (bad_row,) = staged.bad_rows
     assert (bad_row.table, bad_row.client_id, bad_row.context) == ("clients", 7, "header")
     assert bad_row.reason == reason
     assert bad_row.digest == blake2b(header, digest_size=16).digest()
 
 
-def _amounts(landing: Landing) -> list[object]:
+def _amounts(staged: StagedRows) -> list[object]:
     index = OperationRecord._fields.index("amount")
-    return [record[index] for record in landing.records["operations"]]
+    return [record[index] for record in staged.records["operations"]]

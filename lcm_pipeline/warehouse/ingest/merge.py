@@ -62,12 +62,12 @@ def _parts_of(table: CoreTable) -> dict[str, Composable]:
 
 def view_incoming(run: Run, table: CoreTable, task_range: TaskRange) -> Composed:
     """Create the view of the staged rows of some tasks."""
-    landed = [name for name in table.landing_columns if name != "extra"]
+    staged = [name for name in table.staging_columns if name != "extra"]
     return statement(
         "view_incoming",
         table,
         staging=staging_of(run, table),
-        landed=column_list(landed, "staged"),
+        staged_columns=column_list(staged, "staged"),
         **_range(task_range),
     )
 

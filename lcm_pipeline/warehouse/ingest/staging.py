@@ -26,15 +26,15 @@ def make_staging(session: psycopg.Connection, run: Run, tables: Sequence[CoreTab
         # Two processes that join at the same time would otherwise both create the table.
         session.execute(query("lock_run"), {"run_id": run.run_id})
         for table in tables:
-            wanted = ["task_id", *table.landing_columns]
+            wanted = ["task_id", *table.staging_columns]
             name = _staging_name(run, table)
             if fetch_value(session, "staging_columns", {"name": name}) == wanted:
                 continue
             values = {
                 "run_id": run.run_id,
                 "table_name": table.name,
-                "column_names": list(table.landing_columns),
-                "column_types": list(table.landing_types),
+                "column_names": list(table.staging_columns),
+                "column_types": list(table.staging_types),
             }
             session.execute(query("make_staging"), values)
 
@@ -53,17 +53,17 @@ def copy_records(
     session: psycopg.Connection, run: Run, table: CoreTable, outcomes: Sequence[Outcome]
 ) -> None:
     """Copy the records of some outcomes into the run's staging table."""
-    if not any(table.name in outcome.landing.records for outcome in outcomes):
+    if not any(table.name in outcome.staged.records for outcome in outcomes):
         return
-    columns = column_list(("task_id", *table.landing_columns))
+    columns = column_list(("task_id", *table.staging_columns))
     statement = SQL("/* tag: rows-staged */ copy {} ({}) from stdin (format binary)").format(
         staging_of(run, table), columns
     )
     with session.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.set_types(["int8", *table.landing_types])
+        copy.set_types(["int8", *table.staging_types])
         for outcome in outcomes:
             prefix = (outcome.task.task_id,)
-            for record in outcome.landing.records.get(table.name, ()):
+            for record in outcome.staged.records.get(table.name, ()):
                 copy.write_row(prefix + record)
 
 

@@ -228,7 +228,7 @@ def _record(
             session.execute(query("withdraw_quarantine"), values)
         # A repeated reading replaces the rows that it staged before. Rows of a failed reading may
         # stay in staging, as they are not published.
-        if staged := [o.task.task_id for o in again if o.landing.staged or o.status == "done"]:
+        if staged := [o.task.task_id for o in again if o.staged.record_count or o.status == "done"]:
             for table in tables:
                 delete = SQL("delete from {} where task_id = any(%(tasks)s)")
                 session.execute(delete.format(staging_of(run, table)), {"tasks": staged})
@@ -256,9 +256,9 @@ def _close(session: psycopg.Connection, run: Run, outcomes: Sequence[Outcome]) -
         "has_header": [outcome.has_header for outcome in outcomes],
         "single_page": [outcome.single_page for outcome in outcomes],
         "rows": [outcome.source_total for outcome in outcomes],
-        "staged": [outcome.landing.staged for outcome in outcomes],
+        "staged": [outcome.staged.record_count for outcome in outcomes],
         "expired": [outcome.expired for outcome in outcomes],
-        "quarantined": [len(outcome.landing.bad_rows) for outcome in outcomes],
+        "quarantined": [len(outcome.staged.bad_rows) for outcome in outcomes],
         "base_version": [outcome.task.version for outcome in outcomes],
         "read_at": [outcome.read_at for outcome in outcomes],
         "fingerprint": [outcome.fingerprint for outcome in outcomes],
@@ -272,7 +272,7 @@ def _close(session: psycopg.Connection, run: Run, outcomes: Sequence[Outcome]) -
 
 
 def _quarantine(session: psycopg.Connection, run: Run, outcomes: Sequence[Outcome]) -> None:
-    bad = [row for outcome in outcomes for row in outcome.landing.bad_rows]
+    bad = [row for outcome in outcomes for row in outcome.staged.bad_rows]
     if bad:
         session.cursor().executemany(
             query("quarantine_row"),
@@ -280,7 +280,7 @@ def _quarantine(session: psycopg.Connection, run: Run, outcomes: Sequence[Outcom
         )
     # Truncated, since a long name does not fit into the index; without control characters, since
     # people print the table.
-    unknown = frozenset[str]().union(*(outcome.landing.unknown_fields for outcome in outcomes))
+    unknown = frozenset[str]().union(*(outcome.staged.unknown_fields for outcome in outcomes))
     names = {shorten(name, _LONGEST_FIELD) for name in unknown}
     if names:
         session.execute(

@@ -8,10 +8,10 @@
 
 -- name: view_incoming
 -- purpose: the staged rows of the tasks in `publishing`; the view is dropped with that table
--- parameters: {first} and {last} of these tasks, so that the index of `index_staged` is used; {landed} columns
+-- parameters: {first} and {last} of these tasks, so that the index of `index_staged` is used; {staged_columns}
 create or replace temp view {incoming} as
 select
-    {landed},
+    {staged_columns},
     staged.extra::jsonb as extra,
     publishing.read_at,
     publishing.reading

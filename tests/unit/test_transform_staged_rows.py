@@ -21,20 +21,20 @@ from lcm_pipeline.model.endpoints import (
     Endpoint,
 )
 from lcm_pipeline.model.pages import SourceRow
-from lcm_pipeline.model.readings import Landing
+from lcm_pipeline.model.readings import StagedRows
 from lcm_pipeline.model.tables import CoreTable
 from lcm_pipeline.transform.favourite_headers import FavouriteGroupRecord, FavouriteStatsRecord
 from lcm_pipeline.transform.favourites import (
     FavouriteGoodRecord,
     FavouriteOfferRecord,
-    land_favourites,
+    transform_favourites,
 )
-from lcm_pipeline.transform.leads import LeadRecord, land_leads
-from lcm_pipeline.transform.operations import OperationRecord, land_operations
+from lcm_pipeline.transform.leads import LeadRecord, transform_leads
+from lcm_pipeline.transform.operations import OperationRecord, transform_operations
 from lcm_pipeline.transform.registrations import (
     ClientRecord,
     RegistrationRecord,
-    land_registrations,
+    transform_registrations,
 )
 from lcm_pipeline.transform.values import LAST_DAY
 from tests.unit.transform_rows import MOSCOW, client_rows, raw_row
@@ -55,31 +55,35 @@ RECORDS: dict[str, type[Any]] = {
     "clients": ClientRecord,
 }
 
-Feed = tuple[str, Endpoint[Any, Any], Callable[[SourceRow], Landing]]
+Feed = tuple[str, Endpoint[Any, Any], Callable[[SourceRow], StagedRows]]
 FEEDS: list[Feed] = [
     (
         "registrations",
         CLIENT_INFO_PERIOD,
-        lambda row: land_registrations(DAY, [row], MOSCOW, LAST_DAY),
+        lambda row: transform_registrations(DAY, [row], MOSCOW, LAST_DAY),
     ),
-    ("operations", OPERATION_HISTORY, lambda row: land_operations(client_rows([row], header=None))),
-    ("leads", LEADS_PAGING_INFO, lambda row: land_leads(client_rows([row]))),
+    (
+        "operations",
+        OPERATION_HISTORY,
+        lambda row: transform_operations(client_rows([row], header=None)),
+    ),
+    ("leads", LEADS_PAGING_INFO, lambda row: transform_leads(client_rows([row]))),
     (
         "favourite_offers",
         CLIENT_FAVORITE_DATA_INFO,
-        lambda row: land_favourites(client_rows([row], snapshot_date=DAY)),
+        lambda row: transform_favourites(client_rows([row], snapshot_date=DAY)),
     ),
     (
         "favourite_goods",
         FAVOURITE_GOODS,
-        lambda row: land_favourites(client_rows([], details={4: [row]}, snapshot_date=DAY)),
+        lambda row: transform_favourites(client_rows([], details={4: [row]}, snapshot_date=DAY)),
     ),
 ]
 
 
 @pytest.mark.parametrize("table", tables.CORE_TABLES, ids=lambda table: table.name)
-def test_a_record_has_the_landing_columns_of_its_table(table: CoreTable) -> None:
-    assert RECORDS[table.name]._fields == table.landing_columns
+def test_a_record_has_the_staging_columns_of_its_table(table: CoreTable) -> None:
+    assert RECORDS[table.name]._fields == table.staging_columns
 
 
 _ODD_VALUES = st.one_of(
@@ -126,17 +130,17 @@ def _to_json(row: dict[str, Any], ascii_only: bool) -> bytes:
 @without_deadline
 @given(data=st.data())
 def test_any_row_lands_or_is_quarantined(feed: Feed, data: st.DataObject) -> None:
-    table_name, endpoint, land = feed
+    table_name, endpoint, transform = feed
     row_type = endpoint.row_type
     assert row_type is not None
     raw = data.draw(_rows_of(row_type) | st.binary(max_size=40), label="raw")
     row = raw_row(endpoint, raw)
-    landing = land(row)
-    landed = landing.records.get(table_name, [])
-    assert len(landed) + len(landing.bad_rows) == 1
-    for record in (record for records in landing.records.values() for record in records):
+    staged = transform(row)
+    records = staged.records.get(table_name, [])
+    assert len(records) + len(staged.bad_rows) == 1
+    for record in (record for records in staged.records.values() for record in records):
         _assert_postgres_can_store(record)
-    for bad_row in landing.bad_rows:
+    for bad_row in staged.bad_rows:
         assert (bad_row.table, bad_row.digest) == (table_name, row.digest)
         _assert_postgres_can_store((bad_row.raw, bad_row.reason, bad_row.context))
 
@@ -154,20 +158,20 @@ def test_members_of_a_header_land_or_are_quarantined_and_absent_ones_stay(
     header = _to_json(members, True)
     # Half a surrogate pair makes the whole header unreadable.
     assume(b"ud800" not in header)
-    phone = land_operations(client_rows([], header=header))
-    numbers = land_favourites(client_rows([], header=header, snapshot_date=DAY))
-    assert bool(phone.staged + len(phone.bad_rows)) == ("Phone" in members)
-    assert bool(numbers.staged + len(numbers.bad_rows)) == bool(members.keys() - {"Phone"})
+    phone = transform_operations(client_rows([], header=header))
+    numbers = transform_favourites(client_rows([], header=header, snapshot_date=DAY))
+    assert bool(phone.record_count + len(phone.bad_rows)) == ("Phone" in members)
+    assert bool(numbers.record_count + len(numbers.bad_rows)) == bool(members.keys() - {"Phone"})
     if "GroupFavorites" not in members:
         assert "favourite_groups" in numbers.omitted_tables
-    for landing in (phone, numbers):
-        assert all(row.context == "header" for row in landing.bad_rows)
+    for staged in (phone, numbers):
+        assert all(row.context == "header" for row in staged.bad_rows)
 
 
 @given(st.binary(max_size=40))
 def test_a_header_of_any_bytes_raises_nothing(header: bytes) -> None:
-    land_operations(client_rows([], header=header))
-    land_favourites(client_rows([], header=header, snapshot_date=DAY))
+    transform_operations(client_rows([], header=header))
+    transform_favourites(client_rows([], header=header, snapshot_date=DAY))
 
 
 def _assert_postgres_can_store(record: tuple[object, ...]) -> None:

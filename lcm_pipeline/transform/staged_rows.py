@@ -1,4 +1,4 @@
-"""A landing in progress: rows read one by one, each stored once or set aside with a reason.
+"""Builds what a reading stages: its rows one by one, each stored once or set aside with a reason.
 
 This is what all feeds share; the modules of the feeds map fields to columns. Rows are identified by
 the identity of their table, without the day: a row that appears twice with different times is a
@@ -14,7 +14,7 @@ from typing import TypeVar
 import msgspec
 
 from lcm_pipeline.model.pages import SourceRow
-from lcm_pipeline.model.readings import MAX_UNKNOWN_FIELDS, BadRow, Landing
+from lcm_pipeline.model.readings import MAX_UNKNOWN_FIELDS, BadRow, StagedRows
 from lcm_pipeline.model.tables import CoreTable
 from lcm_pipeline.transform.rows import read_row
 from lcm_pipeline.transform.values import UnfitValueError
@@ -23,7 +23,7 @@ RowT = TypeVar("RowT", bound=msgspec.Struct)
 Record = tuple[object, ...]
 
 
-class LandingDraft:
+class StagedRowsBuilder:
     """Gathers the records and the bad rows of one client, or of one registration day."""
 
     def __init__(self, client_id: int | None = None, *, day: date | None = None) -> None:
@@ -34,7 +34,7 @@ class LandingDraft:
         self._unknown_fields: set[str] = set()
         self._omitted_tables: set[str] = set()
 
-    def land(
+    def add_rows(
         self,
         table: CoreTable,
         rows: Iterable[SourceRow],
@@ -44,7 +44,10 @@ class LandingDraft:
         context: str = "",
         owner: Callable[[SourceRow], int | None] | None = None,
     ) -> None:
-        """Turn rows into records of a table. owner: finds the client of a row that is set aside."""
+        """Add the records of a table that rows are transformed to.
+
+        owner: finds the client of a row that is set aside.
+        """
         stored = self._records.setdefault(table.name, {})
         identity_of = _identity_getter(table)
         for row in rows:
@@ -60,7 +63,7 @@ class LandingDraft:
                 if extra and room > 0:
                     self._unknown_fields.update(sorted(extra.names)[:room])
 
-    def add(self, table: CoreTable, record: Record) -> None:
+    def add_record(self, table: CoreTable, record: Record) -> None:
         """Add a record that has no row of its own; a later one replaces it."""
         self._records.setdefault(table.name, {})[_identity_getter(table)(record)] = record
 
@@ -84,9 +87,9 @@ class LandingDraft:
         bad_row = BadRow(table.name, client, row.digest, reason, raw, context, self._day)
         self._bad_rows.setdefault((table.name, client, row.digest, context), bad_row)
 
-    def finish(self) -> Landing:
-        """Return the landing, without empty tables."""
-        return Landing(
+    def finish(self) -> StagedRows:
+        """Return what was gathered, without empty tables."""
+        return StagedRows(
             {name: list(stored.values()) for name, stored in self._records.items() if stored},
             list(self._bad_rows.values()),
             frozenset(self._unknown_fields),
@@ -104,4 +107,4 @@ def _store_once(stored: dict[object, Record], identity: object, record: Record) 
 
 @cache
 def _identity_getter(table: CoreTable) -> Callable[[Record], object]:
-    return itemgetter(*(table.landing_columns.index(name) for name in table.identity))
+    return itemgetter(*(table.staging_columns.index(name) for name in table.identity))
