@@ -28,8 +28,8 @@ import psycopg
 from benchmarks.charts import questions
 from benchmarks.grown import LAST_DAY, Growth, grow, is_grown
 from lcm_pipeline.model.pseudonyms import Pseudonyms
-from lcm_pipeline.model.readings import Outcome, StagedRows, Task
 from lcm_pipeline.model.tables import operations
+from lcm_pipeline.model.tasks import Outcome, StagedRows, Task
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.embedded.server import embedded_postgres

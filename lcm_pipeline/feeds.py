@@ -11,8 +11,8 @@ from typing import Any
 
 from lcm_pipeline.model import endpoints, tables
 from lcm_pipeline.model.endpoints import Endpoint
-from lcm_pipeline.model.readings import ClientRows, StagedRows
 from lcm_pipeline.model.tables import CoreTable
+from lcm_pipeline.model.tasks import ClientRows, StagedRows
 from lcm_pipeline.transform import favourite_headers, operations
 from lcm_pipeline.transform.favourites import transform_favourites
 from lcm_pipeline.transform.leads import transform_leads

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import psycopg
 
-from lcm_pipeline.model.readings import Task
+from lcm_pipeline.model.tasks import Task
 from lcm_pipeline.warehouse.ingest.runs import Run
 from lcm_pipeline.warehouse.ingest.tasks import claim_tasks
 

@@ -4,7 +4,7 @@ payloads.py    requests, responses and rows, in the vendor's spelling
 endpoints.py   the endpoints as declarations
 tables.py      the core tables: columns, keys, coverage
 pages.py       a page of rows, and the request for one
-readings.py    tasks, staged rows, outcomes
+tasks.py       a task, the rows read for it, its outcome
 windows.py     business days from one to another
 profiles.py    the write-back: fields, updates, attempts
 forgotten.py   erased clients, as hashes

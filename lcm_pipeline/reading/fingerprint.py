@@ -10,7 +10,7 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from lcm_pipeline.model.pages import SourceRow
-from lcm_pipeline.model.readings import ReadingKind
+from lcm_pipeline.model.tasks import ReadingKind
 
 _MODULUS = 1 << 128
 _ENTRY = 24

@@ -11,7 +11,7 @@ from hashlib import blake2b
 from lcm_pipeline.api.paging import read_page
 from lcm_pipeline.feeds import Feed
 from lcm_pipeline.model.pages import Page, PageRequest, SourceRow
-from lcm_pipeline.model.readings import ClientRows, Outcome, Task
+from lcm_pipeline.model.tasks import ClientRows, Outcome, Task
 from lcm_pipeline.reading.fingerprint import ProvenState, Reading, pack_head, unpack_head
 from lcm_pipeline.reading.proof import prove_reading
 from lcm_pipeline.sync.gathering import fetch_concurrently

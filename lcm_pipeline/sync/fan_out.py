@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
-from lcm_pipeline.model.readings import Outcome, Task
+from lcm_pipeline.model.tasks import Outcome, Task
 from lcm_pipeline.sync.errors import RESUME, Advice, SyncError
 from lcm_pipeline.sync.gathering import cancel_all
 from lcm_pipeline.sync.threads import run_in_thread

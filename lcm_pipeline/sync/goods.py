@@ -10,7 +10,7 @@ from lcm_pipeline.api.rows import source_row
 from lcm_pipeline.model.endpoints import FAVOURITE_GOODS
 from lcm_pipeline.model.pages import PageRequest, SourceRow
 from lcm_pipeline.model.payloads import READ_ERRORS, FavouriteGood, decode_row
-from lcm_pipeline.model.readings import Task
+from lcm_pipeline.model.tasks import Task
 from lcm_pipeline.reading.errors import UnprovenReadingError
 from lcm_pipeline.reading.fingerprint import Reading, unpack_head
 from lcm_pipeline.sync.gathering import fetch_concurrently

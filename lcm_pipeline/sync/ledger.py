@@ -6,7 +6,7 @@ from functools import partial
 from typing import Concatenate, ParamSpec, TypeVar
 
 from lcm_pipeline.feeds import Feed
-from lcm_pipeline.model.readings import Outcome, Task
+from lcm_pipeline.model.tasks import Outcome, Task
 from lcm_pipeline.sync.progress import Progress
 from lcm_pipeline.sync.threads import run_in_thread
 from lcm_pipeline.warehouse.connection import Session

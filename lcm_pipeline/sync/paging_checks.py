@@ -10,7 +10,7 @@ from functools import partial
 
 from lcm_pipeline.api.errors import LoyaltyApiError, TransientError
 from lcm_pipeline.model.errors import WorkStoppedError
-from lcm_pipeline.model.readings import Task
+from lcm_pipeline.model.tasks import Task
 from lcm_pipeline.reading.errors import UnprovenReadingError
 from lcm_pipeline.reading.proof import PagingHabits
 from lcm_pipeline.sync.errors import SyncError

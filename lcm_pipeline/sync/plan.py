@@ -20,7 +20,7 @@ from lcm_pipeline.feeds import CLIENT_FEEDS, REGISTRATIONS, Feed
 from lcm_pipeline.model import tables
 from lcm_pipeline.model.errors import WorkStoppedError
 from lcm_pipeline.model.pages import PageRequest
-from lcm_pipeline.model.readings import Task
+from lcm_pipeline.model.tasks import Task
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.reading.errors import UnprovenReadingError
 from lcm_pipeline.settings import Settings

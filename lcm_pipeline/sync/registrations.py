@@ -21,7 +21,7 @@ from lcm_pipeline.api.errors import (
 from lcm_pipeline.api.paging import read_registrations
 from lcm_pipeline.model.pages import Page, SourceRow
 from lcm_pipeline.model.payloads import SERVICE_ZONE
-from lcm_pipeline.model.readings import Outcome, Task
+from lcm_pipeline.model.tasks import Outcome, Task
 from lcm_pipeline.reading.errors import UnprovenReadingError
 from lcm_pipeline.reading.fingerprint import fingerprint
 from lcm_pipeline.sync.source import Source

@@ -20,7 +20,7 @@ from lcm_pipeline.api.paging import read_page
 from lcm_pipeline.feeds import Feed, feed_named
 from lcm_pipeline.model.forgotten import Forgotten
 from lcm_pipeline.model.pages import PageRequest
-from lcm_pipeline.model.readings import Outcome, Task
+from lcm_pipeline.model.tasks import Outcome, Task
 from lcm_pipeline.reading.proof import PagingHabits
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.client import read_client_task

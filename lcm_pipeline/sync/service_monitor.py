@@ -19,7 +19,7 @@ from lcm_pipeline.api.errors import (
 )
 from lcm_pipeline.api.identity import LOGIN_PATH
 from lcm_pipeline.model.errors import WorkStoppedError
-from lcm_pipeline.model.readings import Outcome, Task, TaskStatus
+from lcm_pipeline.model.tasks import Outcome, Task, TaskStatus
 from lcm_pipeline.reading.errors import UnprovenReadingError
 from lcm_pipeline.sync.errors import RESUME, Advice, ServiceUnavailableError, SyncError
 from lcm_pipeline.sync.fan_out import OUTAGE_FAILURES, Read

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from lcm_pipeline.model import tables
 from lcm_pipeline.model.payloads import FavouriteGood, FavouriteOffer
-from lcm_pipeline.model.readings import ClientRows, StagedRows
+from lcm_pipeline.model.tasks import ClientRows, StagedRows
 from lcm_pipeline.transform.favourite_headers import add_favourite_header
 from lcm_pipeline.transform.staged_rows import StagedRowsBuilder
 from lcm_pipeline.transform.values import parse_dated_moment, parse_moment, require

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from lcm_pipeline.model import tables
 from lcm_pipeline.model.payloads import Lead
-from lcm_pipeline.model.readings import ClientRows, StagedRows
+from lcm_pipeline.model.tasks import ClientRows, StagedRows
 from lcm_pipeline.transform.staged_rows import StagedRowsBuilder
 from lcm_pipeline.transform.values import parse_dated_moment, require
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from lcm_pipeline.model import tables
 from lcm_pipeline.model.payloads import Operation
-from lcm_pipeline.model.readings import ClientRows, StagedRows
+from lcm_pipeline.model.tasks import ClientRows, StagedRows
 from lcm_pipeline.transform.headers import HEADER, INT64, HeaderReader, to_source_row
 from lcm_pipeline.transform.registrations import ClientRecord
 from lcm_pipeline.transform.staged_rows import StagedRowsBuilder

@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 
 from lcm_pipeline.model.pseudonyms import Pseudonyms
-from lcm_pipeline.model.readings import BadRow, StagedRows
 from lcm_pipeline.model.tables import CORE_TABLES
+from lcm_pipeline.model.tasks import BadRow, StagedRows
 
 MASK = "[number]"
 # By table, the columns that contain a phone or a card number.

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from lcm_pipeline.model import tables
 from lcm_pipeline.model.pages import SourceRow
 from lcm_pipeline.model.payloads import Registration
-from lcm_pipeline.model.readings import StagedRows
+from lcm_pipeline.model.tasks import StagedRows
 from lcm_pipeline.transform.rows import read_fields
 from lcm_pipeline.transform.staged_rows import StagedRowsBuilder
 from lcm_pipeline.transform.values import (

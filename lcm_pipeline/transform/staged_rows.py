@@ -14,8 +14,8 @@ from typing import TypeVar
 import msgspec
 
 from lcm_pipeline.model.pages import SourceRow
-from lcm_pipeline.model.readings import MAX_UNKNOWN_FIELDS, BadRow, StagedRows
 from lcm_pipeline.model.tables import CoreTable
+from lcm_pipeline.model.tasks import MAX_UNKNOWN_FIELDS, BadRow, StagedRows
 from lcm_pipeline.transform.rows import read_row
 from lcm_pipeline.transform.values import UnfitValueError
 

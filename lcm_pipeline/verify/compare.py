@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lcm_pipeline.model.readings import Outcome
 from lcm_pipeline.model.tables import CoreTable
+from lcm_pipeline.model.tasks import Outcome
 from lcm_pipeline.warehouse.connection import Session
 from lcm_pipeline.warehouse.ingest.live_rows import live_rows
 

@@ -14,8 +14,8 @@ import pandas as pd
 
 from lcm_pipeline.api.client import LoyaltyApi
 from lcm_pipeline.feeds import CLIENT_FEEDS, Feed
-from lcm_pipeline.model.readings import Outcome, Task
 from lcm_pipeline.model.tables import clients
+from lcm_pipeline.model.tasks import Outcome, Task
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.client import read_client_task

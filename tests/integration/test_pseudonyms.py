@@ -14,7 +14,7 @@ from psycopg.rows import dict_row
 
 from lcm_pipeline import feeds
 from lcm_pipeline.model.pseudonyms import LARGEST_HASH, PseudonymKeyError, Pseudonyms
-from lcm_pipeline.model.readings import Outcome
+from lcm_pipeline.model.tasks import Outcome
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.sync.engine import SyncEngine

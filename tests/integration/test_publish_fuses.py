@@ -10,8 +10,8 @@ from psycopg.rows import dict_row
 
 from lcm_pipeline.feeds import LEADS, OPERATIONS, REGISTRATIONS
 from lcm_pipeline.model.pseudonyms import Pseudonyms
-from lcm_pipeline.model.readings import Outcome, StagedRows, Task
 from lcm_pipeline.model.tables import leads
+from lcm_pipeline.model.tasks import Outcome, StagedRows, Task
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.simulator.server import RunningSimulator

@@ -14,8 +14,8 @@ from typing import Literal
 import pytest
 
 from lcm_pipeline.model.pseudonyms import Pseudonyms
-from lcm_pipeline.model.readings import BadRow, Outcome, StagedRows, Task
 from lcm_pipeline.model.tables import leads
+from lcm_pipeline.model.tasks import BadRow, Outcome, StagedRows, Task
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.ingest import tasks

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from lcm_pipeline.feeds import CLIENT_FEEDS, FEEDS, LEADS, OPERATIONS, Feed
-from lcm_pipeline.model.readings import Task
+from lcm_pipeline.model.tasks import Task
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.simulator.server import RunningSimulator

@@ -12,7 +12,7 @@ import pytest
 
 from lcm_pipeline.feeds import FAVOURITES, LEADS, Feed
 from lcm_pipeline.model.pseudonyms import Pseudonyms
-from lcm_pipeline.model.readings import Outcome, StagedRows, Task
+from lcm_pipeline.model.tasks import Outcome, StagedRows, Task
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.sync.client import read_client_task

@@ -14,7 +14,7 @@ import pytest
 from lcm_pipeline.api.client import LoyaltyApi
 from lcm_pipeline.api.errors import ForbiddenError
 from lcm_pipeline.feeds import FAVOURITES, FEEDS, LEADS, OPERATIONS
-from lcm_pipeline.model.readings import Outcome, Task
+from lcm_pipeline.model.tasks import Outcome, Task
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.engine import SyncEngine

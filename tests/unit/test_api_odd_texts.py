@@ -17,7 +17,7 @@ from lcm_pipeline.model.endpoints import (
 from lcm_pipeline.model.json_split import SplitError, split_array, split_object
 from lcm_pipeline.model.pages import Page, PageRequest
 from lcm_pipeline.model.payloads import SERVICE_ZONE
-from lcm_pipeline.model.readings import StagedRows
+from lcm_pipeline.model.tasks import StagedRows
 from lcm_pipeline.transform.favourites import transform_favourites
 from lcm_pipeline.transform.leads import transform_leads
 from lcm_pipeline.transform.operations import transform_operations

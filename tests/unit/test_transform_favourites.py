@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lcm_pipeline.model.pages import SourceRow
-from lcm_pipeline.model.readings import StagedRows
+from lcm_pipeline.model.tasks import StagedRows
 from lcm_pipeline.transform.favourite_headers import FavouriteGroupRecord, FavouriteStatsRecord
 from lcm_pipeline.transform.favourites import (
     FavouriteGoodRecord,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lcm_pipeline.model.pages import SourceRow
-from lcm_pipeline.model.readings import StagedRows
+from lcm_pipeline.model.tasks import StagedRows
 from lcm_pipeline.transform.operations import OperationRecord, transform_operations
 from lcm_pipeline.transform.registrations import ClientRecord
 from tests.unit.transform_rows import client_rows, operation, operation_of

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from lcm_pipeline.model.readings import StagedRows
+from lcm_pipeline.model.tasks import StagedRows
 from lcm_pipeline.transform.registrations import (
     ClientRecord,
     RegistrationRecord,

@@ -21,8 +21,8 @@ from lcm_pipeline.model.endpoints import (
     Endpoint,
 )
 from lcm_pipeline.model.pages import SourceRow
-from lcm_pipeline.model.readings import StagedRows
 from lcm_pipeline.model.tables import CoreTable
+from lcm_pipeline.model.tasks import StagedRows
 from lcm_pipeline.transform.favourite_headers import FavouriteGroupRecord, FavouriteStatsRecord
 from lcm_pipeline.transform.favourites import (
     FavouriteGoodRecord,

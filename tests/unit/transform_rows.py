@@ -17,7 +17,7 @@ from lcm_pipeline.model.endpoints import (
     Endpoint,
 )
 from lcm_pipeline.model.pages import SourceRow
-from lcm_pipeline.model.readings import ClientRows
+from lcm_pipeline.model.tasks import ClientRows
 from lcm_pipeline.transform.values import LAST_DAY
 
 MOSCOW = ZoneInfo("Europe/Moscow")

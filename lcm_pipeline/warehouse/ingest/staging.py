@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import psycopg
 from psycopg.sql import SQL, Identifier
 
-from lcm_pipeline.model.readings import Outcome
 from lcm_pipeline.model.tables import CoreTable
+from lcm_pipeline.model.tasks import Outcome
 from lcm_pipeline.warehouse.ingest.runs import Run
 from lcm_pipeline.warehouse.queries import column_list, fetch_value, query
 from lcm_pipeline.warehouse.sessions import analyze

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import psycopg
 from psycopg.sql import SQL
 
-from lcm_pipeline.model.readings import MAX_UNKNOWN_FIELDS, Outcome, Task
 from lcm_pipeline.model.tables import CoreTable
+from lcm_pipeline.model.tasks import MAX_UNKNOWN_FIELDS, Outcome, Task
 from lcm_pipeline.model.texts import shorten
 from lcm_pipeline.warehouse.ingest.resets import reset_clients
 from lcm_pipeline.warehouse.ingest.runs import Run

@@ -1,4 +1,4 @@
-"""Types between reading and warehouse: tasks, proven rows, staged records, outcomes."""
+"""Types between reading and warehouse: a task, its proven rows, its staged rows, its outcome."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
