@@ -11,7 +11,7 @@ The folders, top down; each imports only those below it:
     push           the write-back: profile updates from the outbox or a CSV file to the API
     sync           the engine: roster, fan-out, reading a client, running and publishing a feed
     reporting      owns altair and jinja2: the page of a day, from the marts alone
-    api            owns httpx: one call, identity, formats, retries, limits, errors
+    api            owns httpx: one call, authentication, formats, retries, limits, errors
     warehouse      owns psycopg: sessions, locks, migrations, status, and six packages: ingest
                      (runs, tasks, publish), marts, outbox, access, privacy, embedded (a server)
     settings       every LCM_* variable

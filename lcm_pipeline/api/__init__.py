@@ -12,7 +12,7 @@ formats.py         the wire formats JSON and XML
 xml_format.py      encoding and decoding XML
 xml_characters.py  characters that XML does not allow
 charsets.py        decoding a response to UTF-8, whatever its headers say
-identity.py        logging in and renewing tokens
+auth.py            logging in and renewing tokens
 credentials.py     what a request carries, and parsing the response of a login
 retries.py         what is retried, how often, and when
 rate_limit.py      limits of requests in flight and per second

@@ -1,8 +1,8 @@
 """One call, from a request to a checked response.
 
-Combines identity, format, limits, retries and transport in the only order that works: a login is
-done before the call takes a slot (if calls held all slots, the login's own request would wait for
-ever), and a response is decoded after its slot is released.
+Combines authentication, format, limits, retries and transport in the only order that works: a
+login is done before the call takes a slot (if calls held all slots, the login's own request would
+wait for ever), and a response is decoded after its slot is released.
 
 `_exchange` is the boundary for every response, including a login's: it returns the parsed response
 or raises LoyaltyApiError, whatever the HTTP library, a codec or a decoder raised on the bytes.
@@ -19,16 +19,16 @@ from typing import Self, TypeVar
 
 import httpx
 
-from lcm_pipeline.api.credentials import BodyIdentity, Credentials, Login
+from lcm_pipeline.api.auth import Authenticator
+from lcm_pipeline.api.credentials import BodyCredentials, Credentials, Login
 from lcm_pipeline.api.errors import (
-    IdentityError,
+    AuthenticationError,
     LoyaltyApiError,
     MalformedError,
     TransientError,
     TransportError,
 )
 from lcm_pipeline.api.formats import FORMATS, WireFormat
-from lcm_pipeline.api.identity import Identity
 from lcm_pipeline.api.rate_limit import RequestGate
 from lcm_pipeline.api.requests import check_request, describe
 from lcm_pipeline.api.responses import parse_response
@@ -65,7 +65,7 @@ class LoyaltyApi:
         gate: RequestGate,
         *,
         retrier: Retrier,
-        body: BodyIdentity,
+        body: BodyCredentials,
         login: Login | None,
     ) -> None:
         self.counts = retrier.counts
@@ -76,7 +76,7 @@ class LoyaltyApi:
         self._retrier = retrier
         self._body = body
         self._login = login
-        self._identity = Identity(body, login, send=self._exchange, retrier=retrier)
+        self._authenticator = Authenticator(body, login, send=self._exchange, retrier=retrier)
         self._is_sibling = False
         self._logged: set[tuple[str, str, int | None]] = set()
         self._headers: tuple[str | None, httpx.Headers] = (None, self._build_headers(None))
@@ -104,7 +104,7 @@ class LoyaltyApi:
         budget = _TIMEOUTS_PER_CALL * settings.timeout
         retrier = Retrier(policy, clock, RequestCounts(), gate.cool_down, budget)
         wire_format = FORMATS[settings.api_format]
-        body, login = _body_identity(settings), _login(settings)
+        body, login = _body_credentials(settings), _login(settings)
         return cls(wire, wire_format, gate, retrier=retrier, body=body, login=login)
 
     @property
@@ -131,7 +131,7 @@ class LoyaltyApi:
         other = copy(self)
         other._retrier = replace(self._retrier, counts=RequestCounts())
         other.counts = other._retrier.counts
-        other._identity = Identity(
+        other._authenticator = Authenticator(
             self._body, self._login, send=other._exchange, retrier=other._retrier
         )
         other._is_sibling = True
@@ -155,7 +155,7 @@ class LoyaltyApi:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._identity.aclose()
+        await self._authenticator.aclose()
         if not self._is_sibling:
             await self._wire.aclose()
 
@@ -176,13 +176,13 @@ class LoyaltyApi:
 
         A token may be revoked before it expires; the second 401 is an error.
         """
-        credentials = await self._identity.current()
+        credentials = await self._authenticator.current()
         try:
             return await self._send(endpoint, request, credentials)
-        except IdentityError:
-            self._identity.invalidate(credentials)
+        except AuthenticationError:
+            self._authenticator.invalidate(credentials)
             self.counts.retries += 1
-        credentials = await self._identity.current()
+        credentials = await self._authenticator.current()
         return await self._send(endpoint, request, credentials)
 
     async def _send(
@@ -277,9 +277,9 @@ class LoyaltyApi:
         return headers
 
 
-def _body_identity(settings: Settings) -> BodyIdentity:
+def _body_credentials(settings: Settings) -> BodyCredentials:
     token, site_code = settings.token, settings.site_code
-    return BodyIdentity(
+    return BodyCredentials(
         operator=settings.operator,
         token=None if token is None else int(token.get_secret_value()),
         site_code=None if site_code is None else site_code.get_secret_value(),

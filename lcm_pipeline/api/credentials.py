@@ -31,7 +31,7 @@ _SENDABLE = re.compile(r"[\x21-\x7e]+")
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-class BodyIdentity(NamedTuple):
+class BodyCredentials(NamedTuple):
     """The members of a request body that identify the caller."""
 
     operator: int | None = None
@@ -40,7 +40,7 @@ class BodyIdentity(NamedTuple):
 
     def __repr__(self) -> str:
         """Show nothing: these are secrets."""
-        return "<BodyIdentity>"
+        return "<BodyCredentials>"
 
 
 class SecretRedactor:
@@ -85,7 +85,7 @@ class Credentials:
     authorization: the header's value, None without a login. renew_at: by the monotonic clock.
     """
 
-    body: BodyIdentity
+    body: BodyCredentials
     authorization: str | None = None
     renew_at: float = float("inf")
     refresh_token: str | None = None
@@ -98,7 +98,7 @@ class Credentials:
         return SecretRedactor((bearer, self.refresh_token or "", self.body.site_code or "", token))
 
     def sign(self, request: Request) -> Request:
-        """Return the request with the identity in those members that are not set."""
+        """Return the request with the credentials in those members that are not set."""
         body = self.body
         return msgspec.structs.replace(
             request,
@@ -116,7 +116,7 @@ class Login:
     password: str
 
 
-def read_login(body: BodyIdentity, response: HttpResponse, clock: Clock) -> Credentials:
+def read_login(body: BodyCredentials, response: HttpResponse, clock: Clock) -> Credentials:
     """Parse the response of a login; raises MalformedError.
 
     Only the access_token is required. Any other member that cannot be read is ignored.

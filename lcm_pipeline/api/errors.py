@@ -11,7 +11,7 @@
     │   ├── WrongClientError    a response for another client
     │   └── OverloadedError     an ErrorCode whose text reports a time-out or a deadlock
     ├── TooLargeError         a response larger than LCM_MAX_ANSWER_MB: not retried
-    ├── IdentityError         HTTP 401, or the login was refused: fix the credentials
+    ├── AuthenticationError   HTTP 401: fix the credentials
     └── RejectedError         final for this request
         ├── ForbiddenError      HTTP 403 and other statuses: fix the rights or the address
         └── BusinessError       any other ErrorCode, known or not
@@ -33,7 +33,7 @@ RAW_TEXT_CODES = frozenset({3, 10, 25, 500})
 _NOT_KNOWN = re.compile("(?i)не найден|не существует|не зарегистрирован|удал[её]н|not found")
 # The text of a BusinessError, such as: ErrorCode 2 «Токен не найден или устарел».
 _ERROR_CODE = re.compile(r"ErrorCode \d+ «[^»]*»")
-_WORDS_OF_IDENTITY = {
+_WORDS_OF_CREDENTIALS = {
     "LCM_TOKEN": re.compile(r"(?i)токен|\btoken"),
     "LCM_OPERATOR": re.compile(r"(?i)оператор|\boperator"),
 }
@@ -163,7 +163,7 @@ class TooLargeError(LoyaltyApiError):
     )
 
 
-class IdentityError(LoyaltyApiError):
+class AuthenticationError(LoyaltyApiError):
     """The server does not accept our credentials."""
 
     advice = "correct LCM_TOKEN, or LCM_USERNAME and LCM_PASSWORD; a rerun alone does not help"
@@ -211,21 +211,21 @@ class BusinessError(RejectedError):
         return self.code not in RAW_TEXT_CODES or bool(_NOT_KNOWN.search(self.reason))
 
 
-class RefusedIdentity(NamedTuple):
+class RefusedCredential(NamedTuple):
     """The setting that the service refuses, and what it responded."""
 
     setting: str
     response: str
 
 
-def refused_identity(message: str) -> RefusedIdentity | None:
-    """The identity that the message of an error says is refused; None if it says no such thing.
+def refused_credential(message: str) -> RefusedCredential | None:
+    """The credential that the message of an error says is refused; None if it says no such thing.
 
     The service has no separate ErrorCode for it, so it is recognized by the words of the response,
     which the error of a run quotes.
     """
     if response := _ERROR_CODE.search(message):
-        for setting, words in _WORDS_OF_IDENTITY.items():
+        for setting, words in _WORDS_OF_CREDENTIALS.items():
             if words.search(response[0]):
-                return RefusedIdentity(setting, response[0])
+                return RefusedCredential(setting, response[0])
     return None

@@ -19,9 +19,9 @@ from msgspec import UNSET, Raw, UnsetType
 
 from lcm_pipeline.api.errors import (
     RAW_TEXT_CODES,
+    AuthenticationError,
     BusinessError,
     ForbiddenError,
-    IdentityError,
     IncompleteError,
     MalformedError,
     OverloadedError,
@@ -101,7 +101,7 @@ def check_status(response: HttpResponse, now: float) -> None:
             reason += f", which asks to wait {min(retry_after, _LONGEST_SHOWN):,.0f} s"
         raise UnavailableError(reason, status=status, retry_after=retry_after)
     if status == 401:
-        raise IdentityError(reason)
+        raise AuthenticationError(reason)
     if response.location:
         reason += f", which points to {response.location}"
     raise ForbiddenError(reason, status=status)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from lcm_pipeline.api.errors import refused_identity
+from lcm_pipeline.api.errors import refused_credential
 from lcm_pipeline.cli.commands import RESUMABLE
 from lcm_pipeline.files import DISK_FULL
 from lcm_pipeline.model.errors import UsageError, UserError
@@ -108,21 +108,21 @@ def _message_of_os_error(error: OSError) -> str:
     return f"{path} cannot be used ({error.strerror}): {advice}"
 
 
-class IdentityRefusedError(UsageError):
-    """The service refuses our identity; the message names the setting to correct."""
+class CredentialsRefusedError(UsageError):
+    """The service refuses our credentials; the message names the setting to correct."""
 
 
 @contextmanager
-def explained_identity() -> Iterator[None]:
-    """Raise IdentityRefusedError instead of a UserError that a refused identity caused.
+def explaining_refused_credentials() -> Iterator[None]:
+    """Raise CredentialsRefusedError instead of a UserError that a refused credential caused.
 
     A rerun does not help, whatever the original error advises.
     """
     try:
         yield
     except UserError as error:
-        if refused := refused_identity(str(error)):
-            raise IdentityRefusedError(
+        if refused := refused_credential(str(error)):
+            raise CredentialsRefusedError(
                 f"the service refuses {refused.setting}: {refused.response}. Correct it in .env or"
                 " the environment; data that was read before is kept"
             ) from error

@@ -1,4 +1,4 @@
-"""Checks of the service, for `lcm doctor`: address, TLS, clock, identity and paging."""
+"""Checks of the service, for `lcm doctor`: address, TLS, clock, credentials and paging."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from urllib.parse import urlsplit
 
 from lcm_pipeline.api.client import LoyaltyApi
-from lcm_pipeline.api.errors import BusinessError, IdentityError, LoyaltyApiError
+from lcm_pipeline.api.errors import AuthenticationError, BusinessError, LoyaltyApiError
 from lcm_pipeline.api.paging import read_page, read_registrations
 from lcm_pipeline.api.probe import UnreachableError, probe_service
 from lcm_pipeline.doctor.findings import Finding, Level
@@ -78,12 +78,12 @@ def check_clock(name: str, ahead: float | None) -> Finding:
 
 
 async def _check_responses(settings: Settings) -> Sequence[Finding]:
-    """Check the identity, and measure how each endpoint pages, by a few calls on live clients."""
+    """Check the credentials, and measure how each endpoint pages, by calls on live clients."""
     async with LoyaltyApi.from_settings(settings) as opened:
         api = opened.with_attempts(_ATTEMPTS)
         try:
             clients = await _recent_clients(api, settings)
-        except (IdentityError, BusinessError) as error:
+        except (AuthenticationError, BusinessError) as error:
             advice = "check LCM_TOKEN, LCM_OPERATOR, LCM_SITE_CODE, LCM_USERNAME and LCM_PASSWORD"
             return [Finding("identity", Level.FAIL, str(error), advice)]
         except LoyaltyApiError as error:

@@ -11,8 +11,8 @@ import traceback
 
 from lcm_pipeline.api.client import LoyaltyApi
 from lcm_pipeline.api.errors import (
+    AuthenticationError,
     ForbiddenError,
-    IdentityError,
     LoyaltyApiError,
     MalformedError,
     RejectedError,
@@ -48,7 +48,7 @@ async def send_update(api: LoyaltyApi, claim: Claim, logged: set[str]) -> Attemp
     try:
         response = await api.call(CLIENT_UPDATE, to_request(claim.client_id, claim.values))
     except LoyaltyApiError as error:
-        is_credentials_error = isinstance(error, IdentityError)
+        is_credentials_error = isinstance(error, AuthenticationError)
         is_access_denied = _is_access_denied(error)
         # The response to this update could not be read for so long that it may never be.
         is_unreadable = (
@@ -118,7 +118,7 @@ def _is_access_denied(error: LoyaltyApiError) -> bool:
 
 def _outcome_of(error: LoyaltyApiError) -> AttemptOutcome:
     """Classify an error: the update was refused, it was not sent, or the outcome is unknown."""
-    if isinstance(error, IdentityError) or _is_access_denied(error):
+    if isinstance(error, AuthenticationError) or _is_access_denied(error):
         return "not sent"
     if isinstance(error, RejectedError | RequestError):
         return "failed"

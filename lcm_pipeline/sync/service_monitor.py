@@ -11,13 +11,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from lcm_pipeline.api.auth import LOGIN_PATH
 from lcm_pipeline.api.errors import (
-    IdentityError,
+    AuthenticationError,
     LoyaltyApiError,
     RejectedError,
     TransientError,
 )
-from lcm_pipeline.api.identity import LOGIN_PATH
 from lcm_pipeline.model.errors import WorkStoppedError
 from lcm_pipeline.model.tasks import Outcome, Task, TaskStatus
 from lcm_pipeline.reading.errors import UnprovenReadingError
@@ -106,7 +106,7 @@ class ServiceMonitor:
         self._consecutive_failures += 1
         self._last_failure = reason
         self._may_pass = not isinstance(error, LoyaltyApiError) or error.may_pass
-        if isinstance(error, IdentityError) and error.call_name.startswith(LOGIN_PATH):
+        if isinstance(error, AuthenticationError) and error.call_name.startswith(LOGIN_PATH):
             raise self._no_response() from error
         if isinstance(error, TransientError) or not isinstance(error, LoyaltyApiError):
             self._has_transient_failure = True

@@ -1,4 +1,4 @@
-"""The client against a real server: addresses, identity in the body, errors, retries."""
+"""The client against a real server: addresses, credentials in the body, errors, retries."""
 
 import asyncio
 import contextlib
@@ -15,9 +15,9 @@ import pytest
 
 from lcm_pipeline.api.client import LoyaltyApi
 from lcm_pipeline.api.errors import (
+    AuthenticationError,
     BusinessError,
     ForbiddenError,
-    IdentityError,
     LoyaltyApiError,
     MalformedError,
     OverloadedError,
@@ -58,7 +58,7 @@ def test_the_path_prefix_of_the_tenant_is_kept() -> None:
     assert service.requests[0].path == "/WebService/XYZ/api/client/OperationHistory"
 
 
-def test_the_identity_is_sent_in_the_body() -> None:
+def test_the_credentials_are_sent_in_the_body() -> None:
     service = Service()
     run(service, history, operator=3, token="42", site_code="shop")
     assert service.requests[0].json == {
@@ -408,7 +408,7 @@ def test_an_update_without_a_client_is_never_sent() -> None:
 def test_a_401_without_a_login_is_retried_once() -> None:
     service = Service(otherwise=lambda _: Response(status=401))
     error = failing(service, token="42")
-    assert isinstance(error, IdentityError)
+    assert isinstance(error, AuthenticationError)
     assert len(service.requests) == 2
     assert "LCM_TOKEN" in str(error)
 
@@ -446,7 +446,7 @@ def test_errors_logs_and_reprs_contain_no_secrets_or_personal_data(
     shown = []
 
     async def act(api: LoyaltyApi) -> Any:
-        shown.append(repr(api) + repr(vars(api)) + repr(api._identity))
+        shown.append(repr(api) + repr(vars(api)) + repr(api._authenticator))
         request = OperationHistoryRequest(Client=7, Phone=9001234567, Start=1, Length=5)
         return await api.call(OPERATION_HISTORY, request)
 

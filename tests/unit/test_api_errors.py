@@ -1,8 +1,8 @@
-"""Error messages: what is scrubbed and what stays, and what they say of our identity."""
+"""Error messages: what is scrubbed and what stays, and what they say of our credentials."""
 
 import pytest
 
-from lcm_pipeline.api.errors import BusinessError, refused_identity
+from lcm_pipeline.api.errors import BusinessError, refused_credential
 from lcm_pipeline.api.scrubbing import scrub
 
 
@@ -60,11 +60,11 @@ def test_a_long_text_is_cut() -> None:
         ("HTTP 401", None),
     ],
 )
-def test_a_refused_identity_is_recognized_by_the_words_of_the_response(
+def test_a_refused_credential_is_recognized_by_the_words_of_the_response(
     response: str, setting: str | None
 ) -> None:
     """Its advice names other settings, and an error of a run quotes it."""
     error = BusinessError(response, code=9)
     error.call_name = "LeadsPagingInfo of client 1"
-    refused = refused_identity(f"leads: {error}; correct LCM_TOKEN, or LCM_OPERATOR")
+    refused = refused_credential(f"leads: {error}; correct LCM_TOKEN, or LCM_OPERATOR")
     assert refused == (None if setting is None else (setting, response))

@@ -15,7 +15,7 @@ import pytest
 import lcm_pipeline
 from lcm_pipeline.api.errors import UnavailableError
 from lcm_pipeline.cli.commands import HELP_LINES, RESUMABLE
-from lcm_pipeline.cli.failures import exit_code_of, explained_identity, message_of
+from lcm_pipeline.cli.failures import exit_code_of, explaining_refused_credentials, message_of
 from lcm_pipeline.model.errors import PartialSuccessError, UsageError, UserError
 from lcm_pipeline.settings import SettingsError
 from tests.commands import LCM, run
@@ -32,15 +32,15 @@ def test_a_user_error_has_its_exit_code_whatever_the_name_of_its_class() -> None
     assert exit_code_of(PermissionError("no")) == 1
 
 
-def test_a_refused_identity_names_the_setting_and_is_a_usage_error() -> None:
+def test_a_refused_credential_names_the_setting_and_is_a_usage_error() -> None:
     rerun = "leads: ErrorCode 2 «Токен не найден или устарел»; a rerun may help"
-    with pytest.raises(UsageError) as refused, explained_identity():
+    with pytest.raises(UsageError) as refused, explaining_refused_credentials():
         raise UserError(rerun)
     assert str(refused.value).startswith(
         "the service refuses LCM_TOKEN: ErrorCode 2 «Токен не найден или устарел». Correct it in"
     )
     assert "a rerun may help" not in str(refused.value)
-    with pytest.raises(UserError, match="ErrorCode 4"), explained_identity():
+    with pytest.raises(UserError, match="ErrorCode 4"), explaining_refused_credentials():
         raise UserError("leads: ErrorCode 4 «Клиент не найден»; a rerun alone does not help")
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from lcm_pipeline.cli.failures import explained_identity
+from lcm_pipeline.cli.failures import explaining_refused_credentials
 from lcm_pipeline.cli.options import DayOption, FromOption, ToOption, window_of
 from lcm_pipeline.cli.output import console, new_table
 from lcm_pipeline.cli.warehouse import warehouse_or_empty
@@ -83,7 +83,7 @@ def plan(
         raise typer.BadParameter("--operations and --latency need --clients: a sync measures them")
     window = window_of(settings, day, first, last)
     settings.required_api_url()
-    with explained_identity(), warehouse_or_empty(settings) as warehouse:
+    with explaining_refused_credentials(), warehouse_or_empty(settings) as warehouse:
         _print_plan(plan_window(settings, warehouse, window))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lcm_pipeline.cli.failures import INCOMPLETE, explained_identity, print_message
+from lcm_pipeline.cli.failures import INCOMPLETE, explaining_refused_credentials, print_message
 from lcm_pipeline.cli.feed_options import ClientOption, FeedOption, known_feeds
 from lcm_pipeline.cli.json_output import print_json
 from lcm_pipeline.cli.lazy_group import lazy_import
@@ -91,7 +91,7 @@ def sync(
     settings.required_api_url()
     with (
         command_progress(is_verbose=verbose, is_quiet=quiet, form=log_format) as progress,
-        explained_identity(),
+        explaining_refused_credentials(),
     ):
         # Logged before Dagster is imported, which takes more than a second.
         log.info("lcm sync of %s", window or ("some clients" if clients else "what is missing"))

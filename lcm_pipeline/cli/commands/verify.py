@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from lcm_pipeline.cli.failures import INCOMPLETE, explained_identity, print_message
+from lcm_pipeline.cli.failures import INCOMPLETE, explaining_refused_credentials, print_message
 from lcm_pipeline.cli.marts_progress import marts_progress
 from lcm_pipeline.cli.output import console
 from lcm_pipeline.cli.progress_log import command_progress
@@ -44,7 +44,7 @@ def verify(
     """
     settings = load_settings()
     settings.required_api_url()
-    with explained_identity(), existing_warehouse(settings) as warehouse:
+    with explaining_refused_credentials(), existing_warehouse(settings) as warehouse:
         warn_of_other_clock(warehouse)
         require_programme(warehouse, settings)
         with warehouse.connect(autocommit=True, application_name="lcm keys") as session:

@@ -1,7 +1,7 @@
-"""Authentication: the identity in every request body, and the bearer token of ManagerLogin.
+"""Authentication: credentials in every request body, and the bearer token of ManagerLogin.
 
-There are two identities, and both may be needed: an integer Token in the body, and a JWT in the
-header. The JWT has a claim `token`, which becomes the body's Token when none is configured. A
+There are two kinds, and both may be needed: an integer Token in the body, and a JWT in the header.
+The JWT has a claim `token`, which becomes the body's Token when none is configured. A
 refresh token works once and not after a server restart, so a failed refresh is followed by a login
 with the password. A refused password is not tried again: that would lock the account.
 """
@@ -12,9 +12,9 @@ from urllib.parse import urlencode
 
 import httpx
 
-from lcm_pipeline.api.credentials import BodyIdentity, Credentials, Login, read_login
+from lcm_pipeline.api.credentials import BodyCredentials, Credentials, Login, read_login
 from lcm_pipeline.api.errors import (
-    IdentityError,
+    AuthenticationError,
     LoyaltyApiError,
     TransientError,
 )
@@ -38,32 +38,32 @@ Send = Callable[
 ]
 
 
-class Identity:
+class Authenticator:
     """Holds valid credentials; concurrent callers share one login."""
 
     def __init__(
-        self, body: BodyIdentity, login: Login | None, *, send: Send, retrier: Retrier
+        self, body: BodyCredentials, login: Login | None, *, send: Send, retrier: Retrier
     ) -> None:
         self._body = body
         self._login = login
         self._send = send
         self._retrier = retrier
         self._clock = retrier.clock
-        self._rejection: IdentityError | None = None
+        self._rejection: AuthenticationError | None = None
         self._renewal: asyncio.Task[Credentials] | None = None
         self._credentials = Credentials(body)
         self._is_valid = login is None
 
     def __repr__(self) -> str:
         """Whether there is a login, without the credentials."""
-        return f"<Identity {'with' if self._login else 'without'} login>"
+        return f"<Authenticator {'with' if self._login else 'without'} login>"
 
     async def current(self) -> Credentials:
         """Return valid credentials, after a login if needed; raises LoyaltyApiError."""
         if self._is_valid and self._clock.monotonic() < self._credentials.renew_at:
             return self._credentials
         if self._rejection is not None:
-            raise IdentityError(self._rejection.reason, self._rejection.call_name)
+            raise AuthenticationError(self._rejection.reason, self._rejection.call_name)
         if self._renewal is None:
             self._renewal = asyncio.create_task(self._renew())
             self._renewal.add_done_callback(self._renewal_done)
@@ -92,7 +92,7 @@ class Identity:
         if credentials is None:
             try:
                 credentials = await self._log_in_with_password()
-            except IdentityError as error:
+            except AuthenticationError as error:
                 self._rejection = error
                 raise
         self._credentials, self._is_valid = credentials, True
@@ -107,7 +107,7 @@ class Identity:
             return await self._request_token(
                 {"grant_type": "refresh_token", "refresh_token": refresh_token}
             )
-        except (IdentityError, TransientError):
+        except (AuthenticationError, TransientError):
             # Spent, expired, or lost in a restart of the server: the password is next.
             return None
 
@@ -132,4 +132,4 @@ class Identity:
             error.never_sent = True
             raise
         except LoyaltyApiError as error:
-            raise IdentityError(error.reason, call_name) from None
+            raise AuthenticationError(error.reason, call_name) from None
