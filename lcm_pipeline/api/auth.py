@@ -13,16 +13,12 @@ from urllib.parse import urlencode
 import httpx
 
 from lcm_pipeline.api.credentials import BodyCredentials, Credentials, Login, read_login
-from lcm_pipeline.api.errors import (
-    AuthenticationError,
-    LoyaltyApiError,
-    TransientError,
-)
+from lcm_pipeline.api.errors import LoginError, LoyaltyApiError, TransientError
 from lcm_pipeline.api.responses import check_status
 from lcm_pipeline.api.retries import Retrier
 from lcm_pipeline.api.transport import HttpResponse
 
-LOGIN_PATH = "ManagerLogin"
+_LOGIN_PATH = "ManagerLogin"
 
 _LOGIN_HEADERS = httpx.Headers(
     {
@@ -49,7 +45,7 @@ class Authenticator:
         self._send = send
         self._retrier = retrier
         self._clock = retrier.clock
-        self._rejection: AuthenticationError | None = None
+        self._rejection: LoginError | None = None
         self._renewal: asyncio.Task[Credentials] | None = None
         self._credentials = Credentials(body)
         self._is_valid = login is None
@@ -63,7 +59,7 @@ class Authenticator:
         if self._is_valid and self._clock.monotonic() < self._credentials.renew_at:
             return self._credentials
         if self._rejection is not None:
-            raise AuthenticationError(self._rejection.reason, self._rejection.call_name)
+            raise LoginError(self._rejection.reason, self._rejection.call_name)
         if self._renewal is None:
             self._renewal = asyncio.create_task(self._renew())
             self._renewal.add_done_callback(self._renewal_done)
@@ -92,7 +88,7 @@ class Authenticator:
         if credentials is None:
             try:
                 credentials = await self._log_in_with_password()
-            except AuthenticationError as error:
+            except LoginError as error:
                 self._rejection = error
                 raise
         self._credentials, self._is_valid = credentials, True
@@ -107,7 +103,7 @@ class Authenticator:
             return await self._request_token(
                 {"grant_type": "refresh_token", "refresh_token": refresh_token}
             )
-        except (AuthenticationError, TransientError):
+        except (LoginError, TransientError):
             # Spent, expired, or lost in a restart of the server: the password is next.
             return None
 
@@ -118,7 +114,7 @@ class Authenticator:
         return await self._retrier.run(lambda: self._request_token(form))
 
     async def _request_token(self, form: dict[str, str]) -> Credentials:
-        call_name = f"{LOGIN_PATH} ({form['grant_type']})"
+        call_name = f"{_LOGIN_PATH} ({form['grant_type']})"
 
         def parse(response: HttpResponse) -> Credentials:
             check_status(response, self._clock.wall())
@@ -126,10 +122,10 @@ class Authenticator:
 
         try:
             body = urlencode(form).encode()
-            return await self._send(call_name, LOGIN_PATH, _LOGIN_HEADERS, body, parse)
+            return await self._send(call_name, _LOGIN_PATH, _LOGIN_HEADERS, body, parse)
         except TransientError as error:
             # The call that waits for this login was not sent, so even a write may be retried.
             error.never_sent = True
             raise
         except LoyaltyApiError as error:
-            raise AuthenticationError(error.reason, call_name) from None
+            raise LoginError(error.reason, call_name) from None

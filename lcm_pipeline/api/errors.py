@@ -12,6 +12,7 @@
     │   └── OverloadedError     an ErrorCode whose text reports a time-out or a deadlock
     ├── TooLargeError         a response larger than LCM_MAX_ANSWER_MB: not retried
     ├── AuthenticationError   HTTP 401: fix the credentials
+    │   └── LoginError          the login was refused, or its response cannot be used
     └── RejectedError         final for this request
         ├── ForbiddenError      HTTP 403 and other statuses: fix the rights or the address
         └── BusinessError       any other ErrorCode, known or not
@@ -167,6 +168,10 @@ class AuthenticationError(LoyaltyApiError):
     """The server does not accept our credentials."""
 
     advice = "correct LCM_TOKEN, or LCM_USERNAME and LCM_PASSWORD; a rerun alone does not help"
+
+
+class LoginError(AuthenticationError):
+    """The login did not succeed, so no call can be made."""
 
 
 class RejectedError(LoyaltyApiError):

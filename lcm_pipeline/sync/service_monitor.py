@@ -11,9 +11,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from lcm_pipeline.api.auth import LOGIN_PATH
 from lcm_pipeline.api.errors import (
-    AuthenticationError,
+    LoginError,
     LoyaltyApiError,
     RejectedError,
     TransientError,
@@ -106,7 +105,7 @@ class ServiceMonitor:
         self._consecutive_failures += 1
         self._last_failure = reason
         self._may_pass = not isinstance(error, LoyaltyApiError) or error.may_pass
-        if isinstance(error, AuthenticationError) and error.call_name.startswith(LOGIN_PATH):
+        if isinstance(error, LoginError):
             raise self._no_response() from error
         if isinstance(error, TransientError) or not isinstance(error, LoyaltyApiError):
             self._has_transient_failure = True

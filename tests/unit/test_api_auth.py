@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from lcm_pipeline.api.client import LoyaltyApi
-from lcm_pipeline.api.errors import AuthenticationError, MalformedError, UnavailableError
+from lcm_pipeline.api.errors import LoginError, MalformedError, UnavailableError
 from lcm_pipeline.model.endpoints import CLIENT_UPDATE, OPERATION_HISTORY
 from lcm_pipeline.model.payloads import OperationHistoryRequest, SetClientUpdateRequest
 from tests.unit import api_service
@@ -188,7 +188,7 @@ def test_concurrent_401s_cause_one_login() -> None:
 def test_a_second_401_is_final() -> None:
     service = Programme(access_token="same")
     service.refused_bearers = {"Bearer same"}
-    with pytest.raises(AuthenticationError, match="LCM_PASSWORD"):
+    with pytest.raises(LoginError, match="LCM_PASSWORD"):
         run(service, call)
     assert len(service.calls) == 2
 
@@ -207,7 +207,7 @@ def test_a_refused_password_is_not_tried_again(status: int) -> None:
         return await act(api) + await act(api)
 
     errors = run(service, twice)
-    assert all(isinstance(error, AuthenticationError) for error in errors)
+    assert all(isinstance(error, LoginError) for error in errors)
     assert len(service.logins) == 1
     assert service.calls == []
 
@@ -309,7 +309,7 @@ def test_a_login_response_that_is_too_large_or_redirects_is_final() -> None:
         ),
     ):
         service = Programme(response, response)
-        with pytest.raises(AuthenticationError, match=message):
+        with pytest.raises(LoginError, match=message):
             run(service, call, max_answer_mb=1)
         assert len(service.requests) == 1
 
