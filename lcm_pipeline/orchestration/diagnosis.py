@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 from lcm_pipeline.doctor.findings import Finding, Level
 from lcm_pipeline.model.errors import UsageError, UserError
+from lcm_pipeline.model.extras import MissingExtraError
 from lcm_pipeline.orchestration.alerts import malformed_addresses
-from lcm_pipeline.orchestration.executors import celery_package, require_executor
+from lcm_pipeline.orchestration.executors import celery_package, executor_of, is_in_pod
 from lcm_pipeline.settings import Settings
 
 
@@ -18,11 +19,15 @@ def examine_executor(settings: Settings) -> Iterator[Finding]:
         yield from _check_celery(settings)
     if settings.executor == "k8s":
         try:
-            require_executor(settings)
-        except UsageError as error:
-            yield Finding("cluster", Level.WARN, str(error), "run lcm doctor in a pod of the image")
-        else:
+            executor_of(settings)
+        except MissingExtraError as error:
+            yield Finding("cluster", Level.FAIL, str(error), "install it")
+            return
+        if is_in_pod():
             yield Finding("cluster", Level.OK, "this process runs in a pod")
+        else:
+            found = "LCM_EXECUTOR=k8s runs each step in a pod, and this process is not in one"
+            yield Finding("cluster", Level.WARN, found, "run lcm doctor in a pod of the image")
 
 
 def examine_alerts(settings: Settings) -> Iterator[Finding]:

@@ -17,11 +17,8 @@ from lcm_pipeline.orchestration.storage.instance import CODE_LOCATION
 from lcm_pipeline.processes import handling_signals
 from lcm_pipeline.settings import Settings
 
-# The Secret with LCM_* variables, see deploy/kubernetes/secret.example.yaml.
-K8S_SECRET = "lcm-pipeline"  # noqa: S105 - the name of a Secret
-# Set by Kubernetes in every pod, and by Dagster's Helm chart in that of a code location.
+# Set by Kubernetes in every pod.
 _POD_VARIABLE = "KUBERNETES_SERVICE_HOST"
-_IMAGE_VARIABLE = "DAGSTER_CURRENT_IMAGE"
 
 
 def executor_of(settings: Settings) -> dg.ExecutorDefinition:
@@ -95,45 +92,35 @@ def _continuing_stopped_processes() -> AbstractContextManager[None]:
 
 
 def require_executor(settings: Settings) -> None:
-    """Raise a UsageError when the configured executor cannot run; fails fast, without waiting."""
+    """Raise a UsageError when a command of `lcm` cannot run with the configured executor.
+
+    Fails fast, without waiting.
+    """
     if settings.executor == "celery":
         celery_package().require_broker(settings)
     if settings.executor == "k8s":
         _k8s_executor(settings)
-        if _POD_VARIABLE not in os.environ:
-            raise UsageError(
-                "LCM_EXECUTOR=k8s runs each step in a pod, and this process is not in one: start"
-                " the sync in Dagster on the cluster, or in a pod of its image; see"
-                " docs/scaling.md"
-            )
+        raise UsageError(
+            "LCM_EXECUTOR=k8s runs the steps of a run that Dagster has launched on Kubernetes:"
+            " start the sync in Dagster's web interface there, or run this command with"
+            " LCM_EXECUTOR=multiprocess; see docs/how-to/kubernetes.md"
+        )
 
 
-def k8s_config(settings: Settings) -> dict[str, Any]:
-    """The configuration of Dagster's executor for Kubernetes.
-
-    The pods of steps also get what the code location's deployment sets. This is what they need
-    wherever the run was started.
-    """
-    config: dict[str, Any] = {
-        "max_concurrent": settings.readers + 1,
-        "env_secrets": [K8S_SECRET],
-        "env_vars": ["LCM_EXECUTOR=k8s", f"LCM_READERS={settings.readers}"],
-        # See docs/benchmarks.md for what a sync of a large roster takes.
-        "resources": {
-            "requests": {"cpu": "250m", "memory": "512Mi"},
-            "limits": {"memory": "1Gi"},
-        },
-    }
-    if image := os.environ.get(_IMAGE_VARIABLE):
-        # A run of `lcm sync` has no code location from which to take the image.
-        config["job_image"] = image
-    return config
+def is_in_pod() -> bool:
+    """Whether this process runs in a pod of Kubernetes."""
+    return _POD_VARIABLE in os.environ
 
 
 def _k8s_executor(settings: Settings) -> dg.ExecutorDefinition:
+    """Dagster's executor for Kubernetes.
+
+    The pods of steps get all that their run's pod has: image, environment, secrets, resources.
+    """
     with requires_extra("k8s", "LCM_EXECUTOR=k8s"):
         from dagster_k8s import k8s_job_executor
-    return k8s_job_executor.configured(k8s_config(settings), name=settings.executor)
+    config = {"max_concurrent": settings.readers + 1}
+    return k8s_job_executor.configured(config, name=settings.executor)
 
 
 def celery_package() -> ModuleType:
