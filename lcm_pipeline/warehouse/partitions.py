@@ -6,7 +6,7 @@ down every query and every backup.
 """
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 
 import psycopg
 
@@ -41,11 +41,11 @@ def ensure_partitions(
     session: an autocommit session.
 
     Raises MonthsRefusedError for months before EARLIEST_DAY, or more than MAX_YEARS_AHEAD
-    years from today, that have no partition yet.
+    years from today by the clock of the database, that have no partition yet.
     """
     wanted = {month_of(month) for month in months}
     missing = sorted(wanted - _existing(session, schema, table))
-    first, this = month_of(EARLIEST_DAY), month_of(datetime.now(UTC).date())
+    first, this = month_of(EARLIEST_DAY), _this_month(session)
     last = this.replace(year=this.year + MAX_YEARS_AHEAD)
     if absurd := [month for month in missing if not first <= month <= last]:
         count = len(absurd) - 1
@@ -57,9 +57,9 @@ def ensure_partitions(
     return [_make(session, schema, table, month) for month in missing]
 
 
-def months_ahead() -> list[date]:
+def months_ahead(session: psycopg.Connection) -> list[date]:
     """This month and the next MONTHS_AHEAD months, so that loads find their partitions."""
-    months = [month_of(datetime.now(UTC).date())]
+    months = [_this_month(session)]
     for _ in range(MONTHS_AHEAD):
         months.append(next_month(months[-1]))
     return months
@@ -68,6 +68,14 @@ def months_ahead() -> list[date]:
 def month_of_partition(name: str) -> date:
     """The month in the name of a partition, which ends with it: `operations_202603`."""
     return datetime.strptime(name[-6:], "%Y%m").date()
+
+
+def _this_month(session: psycopg.Connection) -> date:
+    """The month in UTC by the clock of the database, which dates the rows of `history`."""
+    row = session.execute(query("month_of_server")).fetchone()
+    assert row is not None  # noqa: S101 - the query returns one row
+    month: date = row[0]
+    return month
 
 
 def _existing(session: psycopg.Connection, schema: str, table: str) -> set[date]:

@@ -185,6 +185,10 @@ where pg_namespace.nspname = 'public' and pg_class.relname = 'lcm_migrations';
 -- purpose: what time it is for the server
 select clock_timestamp() as clock;
 
+-- name: month_of_server
+-- purpose: the first day of the month in UTC that it is for the server
+select date_trunc('month', clock_timestamp() at time zone 'UTC')::date as first_day;
+
 -- name: facts_of_server
 -- purpose: facts about the server for lcm doctor; needs only the right to connect
 select

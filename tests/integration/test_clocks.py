@@ -1,18 +1,22 @@
 """Days end by the clock: one that is wrong must not make a day complete whose rows still come."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
 
 from lcm_pipeline.api.clocks import seconds_ahead
+from lcm_pipeline.feeds import OPERATIONS
+from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import load_settings
-from lcm_pipeline.warehouse import clock
+from lcm_pipeline.sync.engine import SyncEngine
+from lcm_pipeline.warehouse import clock, partitions
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.commands import run
 from tests.databases import fetch_value
 from tests.scripted_api import Fields, Reply, operation, person, serving
+from tests.syncing import sync_everything
 
 DAY = timedelta(days=1)
 
@@ -86,6 +90,25 @@ def test_a_clock_of_the_warehouse_that_is_not_ours_is_reported(
     clock.warn_of_other_clock(warehouse)
     assert words in caplog.text
     assert bool(caplog.text) == bool(words)
+
+
+@pytest.mark.parametrize("years", [-1, 1])
+def test_earlier_versions_get_the_months_by_the_clock_that_dates_them(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, years: int
+) -> None:
+    class Differing(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) + timedelta(days=365 * years)
+
+    monkeypatch.setattr(partitions, "datetime", Differing)
+    day = date(2026, 3, 1)
+    with serving(person(1)) as api:
+        settings = load_settings(api_url=api.url, database_url=warehouse.url)
+        sync_everything(settings, warehouse, Window(day, day))
+        api.people[1].operations[0]["Amount"] = 200
+        SyncEngine(settings, warehouse).sync(OPERATIONS, Window(day, day))
+    assert fetch_value(warehouse, "select count(*) from history.operations") == 1
 
 
 def test_a_date_between_the_request_and_the_response_shows_no_difference() -> None:

@@ -242,11 +242,12 @@ class _Publication:
 
     def _prepare_partitions(self, table: CoreTable, months: Sequence[date]) -> None:
         if table.has_history:
-            ensure_partitions(self.session, "history", table.name, months_ahead())
+            ensure_partitions(self.session, "history", table.name, months_ahead(self.session))
         if table.date_column is None:
             return
         try:
-            ensure_partitions(self.session, "core", table.name, [*months, *months_ahead()])
+            wanted = [*months, *months_ahead(self.session)]
+            ensure_partitions(self.session, "core", table.name, wanted)
         except MonthsRefusedError as refused:
             # The transform quarantines such rows; these were staged by an older version.
             raise PublishRefusedError(
