@@ -233,7 +233,9 @@ def _recipients(apprise: ModuleType, address: str) -> list[Any]:
     A service with several recipients fails when one of them does. Sent again for that one, an alert
     would come again to all.
     """
-    service = apprise.Apprise.instantiate(address)
+    # A redirect is followed with an empty GET, whose response says nothing of the alert.
+    asset = apprise.AppriseAsset(http_redirects=False)
+    service = apprise.Apprise.instantiate(address, asset=asset)
     if service is None:
         return []
     service.socket_read_timeout = max(service.socket_read_timeout, _RESPONSE_SECONDS)

@@ -57,7 +57,16 @@ def webhook() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             length = int(self.headers["content-length"])
-            received.append(json.loads(self.rfile.read(length)))
+            posted = json.loads(self.rfile.read(length))
+            if self.path == "/moved":
+                self.send_response(301)
+                self.send_header("Location", "/hook")
+            else:
+                received.append(posted)
+                self.send_response(200)
+            self.end_headers()
+
+        def do_GET(self) -> None:
             self.send_response(200)
             self.end_headers()
 
@@ -123,6 +132,15 @@ def test_a_failing_address_is_reported_by_its_kind_and_the_others_are_used(
     assert "address 1, json (not delivered); address 2, nonsense (no" in str(failed.value)
     assert "s3cr3t" not in str(failed.value)
     assert len(webhook[1]) == 1
+
+
+def test_an_alert_to_a_webhook_that_redirects_is_not_delivered(
+    webhook: tuple[str, list[dict[str, Any]]],
+) -> None:
+    moved = webhook[0].replace("/hook", "/moved")
+    with pytest.raises(AlertError, match=r"address 1, json \(not delivered\)"):
+        send(load_settings(alert_urls=moved), [Alert("t", "b")])
+    assert webhook[1] == []
 
 
 def test_a_recipient_who_is_gone_does_not_have_the_alert_repeated_to_the_others(
