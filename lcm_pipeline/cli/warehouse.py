@@ -8,7 +8,11 @@ from pathlib import Path
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse, require_existing
 from lcm_pipeline.warehouse.errors import NothingSyncedError
-from lcm_pipeline.warehouse.migrations import migrate, require_some_schema
+from lcm_pipeline.warehouse.migrations import (
+    migrate,
+    require_current_schema,
+    require_some_schema,
+)
 
 
 @contextmanager
@@ -25,21 +29,28 @@ def existing_warehouse(settings: Settings) -> Iterator[Warehouse]:
 
 
 @contextmanager
-def warehouse_or_empty(settings: Settings) -> Iterator[Warehouse]:
+def warehouse_or_empty(settings: Settings, *, migrates: bool = True) -> Iterator[Warehouse]:
     """Open the warehouse of the settings; before the first sync, a temporary empty one.
 
     For commands that work before the first sync and must leave nothing behind: a plan, and files
-    that are generated from the schema only.
+    that are generated from the schema only. migrates: bring the warehouse up to date; if not, a
+    login that may only read suffices, also on a standby, and an older schema is refused.
     """
     with ExitStack() as stack:
         try:
             with open_warehouse(settings, is_read_only=True) as warehouse:
-                require_some_schema(warehouse)
+                if migrates:
+                    require_some_schema(warehouse)
+                else:
+                    with warehouse.connect() as session:
+                        require_current_schema(session, warehouse)
         except NothingSyncedError:
+            migrates = True
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="lcm-plan-"))
             empty = {"home": Path(folder), "database_url": None}
             settings = settings.model_copy(update=empty)
-        warehouse = stack.enter_context(open_warehouse(settings))
-        # Views of others may depend on marts: those keep the definition of an older version.
-        migrate(warehouse, marts_may_wait=True)
+        warehouse = stack.enter_context(open_warehouse(settings, is_read_only=not migrates))
+        if migrates:
+            # Views of others may depend on marts: those keep the definition of an older version.
+            migrate(warehouse, marts_may_wait=True)
         yield warehouse

@@ -189,11 +189,17 @@ def _file_name(key: str) -> str:
 def _check_names(key: str, chart: Chart, marts: Marts, found: Mapping[str, DescribedMart]) -> None:
     """Raise DefinitionError if the definition or the mart lacks a name that the chart uses."""
     if chart.mart not in found or chart.mart not in marts.marts:
-        raise DefinitionError(f"{key}: there is no mart {chart.mart}, or marts.yaml has none")
+        raise DefinitionError(
+            f"{key}: there is no mart {chart.mart} (in an older warehouse: run lcm migrate), or"
+            " marts.yaml has none"
+        )
     use, columns = marts.marts[chart.mart], {column.column for column in found[chart.mart].columns}
     known = {name for name, made in marts.calculated.items() if made.source in columns}
     known |= columns & marts.labels.keys() | ({use.time} if use.time else set())
     if missing := {*chart.columns, *chart.by, *filter(None, [chart.x])} - known:
-        raise DefinitionError(f"{key}: no such column, or it has no label: {sorted(missing)}")
+        raise DefinitionError(
+            f"{key}: no such column (in an older warehouse: run lcm migrate), or it has no label:"
+            f" {sorted(missing)}"
+        )
     if missing := {*chart.metrics, *chart.alarms} - use.metrics.keys():
         raise DefinitionError(f"{key}: no such metric: {sorted(missing)}")

@@ -307,6 +307,8 @@ def test_commands_that_only_read_work_on_a_standby(tmp_path: Path) -> None:
         assert [table["name"] for table in json.loads(disclosed.stdout)["tables"]] == [
             "core.clients"
         ]
+        bundled = run(tmp_path, "bundle", LCM_DATABASE_URL=url)
+        assert bundled.returncode == 0, bundled.stderr
         ended = run(tmp_path, "marts", LCM_DATABASE_URL=url)
         assert ended.returncode == 2
         assert "standby" in ended.stderr

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 from uuid import UUID
 from zipfile import ZipFile
 
@@ -120,6 +121,22 @@ def test_lcm_bundle_writes_the_same_files_to_a_folder_and_to_a_zip(
     with ZipFile(tmp_path / "dist" / "lcm_dashboards.zip") as archive:
         zipped = {name.partition("/")[2]: archive.read(name) for name in archive.namelist()}
     assert zipped == bundle
+
+
+def test_a_member_of_lcm_bi_may_write_the_bundle(
+    bundle: dict[str, bytes], warehouse: Warehouse, tmp_path: Path
+) -> None:
+    parts = urlsplit(warehouse.url)
+    host = parts.netloc.rpartition("@")[2]
+    reader = Warehouse(parts._replace(netloc=f"designer@{host}").geturl())
+    with warehouse.connect(autocommit=True) as owner:
+        owner.execute("create role designer login in role lcm_bi")
+        try:
+            done = _lcm_bundle(reader, tmp_path)
+        finally:
+            owner.execute("drop role designer")
+    assert done.returncode == 0, done.stderr
+    assert f"wrote {len(bundle)} files" in done.stdout
 
 
 def test_ids_are_those_of_the_bundles_that_were_imported_before() -> None:

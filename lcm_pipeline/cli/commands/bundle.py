@@ -28,10 +28,11 @@ def bundle(
 ) -> None:
     """Write the dashboards as a bundle for any Superset, from dashboards/definition.
 
-    The texts are in LCM_LANGUAGE. Run that Superset with TZ set to LCM_TIMEZONE.
+    The texts are in LCM_LANGUAGE. Run that Superset with TZ set to LCM_TIMEZONE. A login that may
+    only read is enough, also on a standby.
     """
     settings = load_settings()
-    with warehouse_or_empty(settings) as warehouse:
+    with warehouse_or_empty(settings, migrates=False) as warehouse:
         files = bundle_of(warehouse, settings.language, settings.timezone)
     write_bundle(output, files)
     write_zip(archive, files)
