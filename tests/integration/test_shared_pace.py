@@ -41,6 +41,26 @@ def test_reservations_of_many_processes_never_overlap(warehouse: Warehouse) -> N
     assert (after[0] - before[0]).total_seconds() >= 4 * 10 * 3 * SPACING - 1e-3
 
 
+@pytest.mark.parametrize("priority", [0, 1, 2])
+def test_moments_from_before_the_clock_of_the_warehouse_was_set_back_are_ignored(
+    warehouse: Warehouse, priority: int
+) -> None:
+    with warehouse.connect(autocommit=True) as session:
+        reserve_requests(session, SPACING, 1)
+        # A queue of fifty processes, each with its request.
+        queued = reserve_requests(session, 1.0, 50)
+        after = reserve_requests(session, 1.0, 1)
+        assert queued.first_at is not None
+        assert after.first_at == pytest.approx(queued.first_at + 50)
+        session.execute(
+            "update sync.request_pace set next_at = now() + interval '3 hours',"
+            " daily_until = now() + interval '3 hours', backfill_until = now() + interval '3 hours'"
+        )
+        first_at, now_at = reserve_requests(session, 1.0, 1, priority=priority)
+        assert first_at is not None
+        assert first_at - now_at < 60
+
+
 class _Time:
     """A clock that advances to the end of the next sleep as soon as every task waits.
 
