@@ -48,6 +48,11 @@ def replacing(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
         with os.fdopen(descriptor, "wb") as file:
             yield file
         draft.replace(path)
+    except OSError as error:
+        if error.filename is not None and Path(os.fsdecode(error.filename)) == draft:
+            # The user knows only the file that was to be replaced.
+            error.filename = str(path)
+        raise
     finally:
         draft.unlink(missing_ok=True)
 

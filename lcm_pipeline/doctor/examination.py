@@ -39,8 +39,10 @@ def examine(settings: Settings, *, is_new: bool = False) -> Iterator[Finding]:
     is_new: the settings are new, so nobody expects a warehouse yet, and that there is none is ok.
     """
     yield from _check_settings(settings)
-    yield from _check_disk(settings)
-    yield from _check_warehouse(settings, is_new=is_new)
+    disk = list(_check_disk(settings))
+    yield from disk
+    can_create = all(finding.state is not Level.FAIL for finding in disk)
+    yield from _check_warehouse(settings, is_new=is_new, can_create=can_create)
     yield from _check_dagster(settings)
     yield _check_executor(settings)
     yield from check_service(settings)
@@ -97,7 +99,7 @@ def _check_disk(settings: Settings) -> Iterator[Finding]:
         yield Finding("home", Level.FAIL, f"{existing} cannot be written to", advice)
 
 
-def _check_warehouse(settings: Settings, *, is_new: bool) -> Iterator[Finding]:
+def _check_warehouse(settings: Settings, *, is_new: bool, can_create: bool) -> Iterator[Finding]:
     try:
         with open_warehouse(settings, is_read_only=True) as warehouse:
             facts = read_facts(warehouse)
@@ -107,12 +109,14 @@ def _check_warehouse(settings: Settings, *, is_new: bool) -> Iterator[Finding]:
             yield from _check_status(settings, warehouse, is_new=is_new)
             yield _check_keys(settings, warehouse)
     except NothingSyncedError as error:
-        if is_new:
+        if is_new and can_create:
             yield Finding(
                 "warehouse", Level.OK, f"the first sync creates it in {settings.home_path}"
             )
             return
         advice = "lcm sync creates and fills it"
+        if not can_create:
+            advice = "first correct LCM_HOME; lcm sync then creates and fills it"
         yield Finding("warehouse", Level.WARN, str(error).splitlines()[0], advice)
     except UserError as error:
         advice = "correct that, then run lcm doctor again"

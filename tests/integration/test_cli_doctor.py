@@ -131,6 +131,7 @@ def test_a_home_that_is_a_file_or_below_one_is_a_failure(tmp_path: Path) -> None
         _, lines = _examine(tmp_path, LCM_HOME=str(home))
         assert [line["state"] for line in lines["home"]] == ["fail"]
         assert f"{file} is not a folder" in lines["home"][0]["found"]
+        assert lines["warehouse"][0]["advice"].startswith("first correct LCM_HOME")
 
 
 def test_a_home_where_no_file_can_be_stored_is_to_be_set_to_another_folder(tmp_path: Path) -> None:

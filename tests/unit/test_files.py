@@ -52,3 +52,12 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
         assert path.read_text() == "the page of yesterday"
     assert path.read_text() == "the page of today"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_error_of_a_file_that_cannot_be_replaced_names_it(tmp_path: Path) -> None:
+    in_the_way, missing = tmp_path / "folder", tmp_path / "nowhere" / "page.html"
+    in_the_way.mkdir()
+    for path in (in_the_way, missing):
+        with pytest.raises(OSError, match="directory") as failed, replacing(path):
+            pass
+        assert failed.value.filename == str(path)
