@@ -260,6 +260,28 @@ def test_metrics_are_open_metrics_on_stdout_in_a_file_and_on_a_port(
         assert serving.wait(PATIENCE) == 0
 
 
+def test_metrics_of_a_database_without_a_warehouse_are_refused(
+    tmp_path: Path, postgres: str
+) -> None:
+    written = tmp_path / "lcm.prom"
+    for words in ((), ("--output", str(written))):
+        refused = run(tmp_path, "metrics", *words, LCM_DATABASE_URL=postgres)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert "Nothing was ever synced here" in refused.stderr
+    assert _values(written.read_text()) == {"lcm_up": 0}
+    port = free_port()
+    serving = subprocess.Popen(
+        [LCM, "metrics", "--port", str(port)],
+        env=environment(tmp_path, LCM_DATABASE_URL=postgres),
+        cwd=tmp_path,
+    )
+    try:
+        assert "lcm_up 0.0" in _scrape(f"http://127.0.0.1:{port}/metrics", serving)
+    finally:
+        serving.terminate()
+        assert serving.wait(PATIENCE) == 0
+
+
 def _values(text: str) -> dict[str, float]:
     return {
         " ".join([sample.name, *sample.labels.values()]): sample.value

@@ -26,7 +26,7 @@ _UP = "Whether the warehouse could be read."
 
 
 class WarehouseCollector(Collector):
-    """Reads the warehouse at each scrape; if that fails, lcm_up is 0 and nothing else is exported.
+    """Reads the warehouse at each scrape; raises UserError if that fails.
 
     Labels contain only names of feeds, no client ids and no error texts.
     """
@@ -37,11 +37,7 @@ class WarehouseCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield the current metrics."""
-        try:
-            status = read_status(self._warehouse, compares_marts=True)
-        except UserError:
-            yield GaugeMetricFamily("lcm_up", _UP, value=0)
-            return
+        status = read_status(self._warehouse, compares_marts=True)
         yield GaugeMetricFamily("lcm_up", _UP, value=1)
         yesterday = self._settings.yesterday()
         is_complete = status.is_complete(yesterday, self._settings.max_staleness_days)
@@ -56,6 +52,17 @@ class WarehouseCollector(Collector):
             )
         yield from _of_feeds(status, yesterday)
         yield from _of_runs(status)
+
+
+class ServedCollector(WarehouseCollector):
+    """As WarehouseCollector, but if reading fails, lcm_up is 0 and nothing else is exported."""
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the current metrics."""
+        try:
+            yield from super().collect()
+        except UserError:
+            yield GaugeMetricFamily("lcm_up", _UP, value=0)
 
 
 def metrics(
@@ -76,7 +83,8 @@ def metrics(
 
     The metrics are those of lcm status: days behind, rows, pending, quarantine and the last run of
     each feed, without client ids and error texts. A login that may only read is enough. If the
-    warehouse cannot be reached, the exit code is 2, and FILE contains lcm_up 0 and nothing else.
+    warehouse cannot be read, the exit code is 2, and FILE contains lcm_up 0 and nothing else.
+    A port goes on serving that.
 
     Examples: [bold]lcm metrics --output /var/lib/node_exporter/lcm.prom[/bold],
     [bold]lcm metrics --port 9108[/bold]
@@ -88,7 +96,8 @@ def metrics(
     try:
         with open_warehouse(settings, is_read_only=True) as warehouse:
             registry = CollectorRegistry()
-            registry.register(WarehouseCollector(settings, warehouse))
+            collector = WarehouseCollector if port is None else ServedCollector
+            registry.register(collector(settings, warehouse))
             if port is not None:
                 _serve(registry, host, port)
             elif file is None:
