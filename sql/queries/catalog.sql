@@ -258,6 +258,17 @@ from pg_class as classes
 cross join aclexplode(classes.relacl) as granted
 where classes.relnamespace = 'mart'::regnamespace and granted.grantee <> classes.relowner;
 
+-- name: mart_indexes
+-- purpose: the indexes of each mart that are not unique, and the statement that creates each
+select
+    tables.relname,
+    indexes.relname as index_name,
+    pg_get_indexdef(pg_index.indexrelid) as statement
+from pg_index
+inner join pg_class as tables on tables.oid = pg_index.indrelid
+inner join pg_class as indexes on indexes.oid = pg_index.indexrelid
+where tables.relnamespace = 'mart'::regnamespace and not pg_index.indisunique;
+
 -- name: views_of_others
 -- purpose: views of other users that read our marts, and the statements that create each again
 -- parameters: names (of our marts)

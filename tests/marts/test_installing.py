@@ -89,6 +89,28 @@ def test_a_mart_with_other_columns_keeps_its_grants(warehouse: Warehouse, sql_co
     assert may == (True, True)
 
 
+def test_an_index_of_somebody_is_kept_if_it_fits_and_named_if_not(
+    warehouse: Warehouse, sql_copy: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    indexes = "select indexname, indexdef from pg_indexes where schemaname = 'mart' order by 1"
+    with warehouse.connect(autocommit=True) as session:
+        session.execute("create index by_type on mart.card_mix (card_type) where clients > 10")
+        before = session.execute(indexes).fetchall()
+        session.execute("create index on mart.card_mix (cards)")
+    path = sql_copy / "card_mix.sql"
+    path.write_text(path.read_text().replace("count(*) as cards,", "count(*) as all_cards,")
+                    .replace("card_mix.cards is", "card_mix.all_cards is"))  # fmt: skip
+    assert _install(warehouse) == ["card_mix"]
+    with warehouse.connect(autocommit=True) as session:
+        after = session.execute(indexes).fetchall()
+    assert [name for name, _ in after] == [name for name, _ in before]
+    assert [row for row in after if row[0] == "by_type"] == [
+        row for row in before if row[0] == "by_type"
+    ]
+    [warning] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warning.startswith("the index card_mix_cards_idx of yours no longer fits")
+
+
 def test_views_of_others_are_never_dropped(warehouse: Warehouse, sql_copy: Path) -> None:
     with warehouse.connect(autocommit=True) as session:
         session.execute("create view public.mine as select cards from mart.card_mix")

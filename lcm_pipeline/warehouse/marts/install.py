@@ -2,10 +2,12 @@
 
 A mart whose file has not changed since it was installed is left as it is. A stored mart cannot be
 replaced, so it and the marts that read it are dropped, created and filled in one transaction; their
-readers wait meanwhile. Grants on them are restored, and views of other users that read them are
-created again from their definitions. Where anything else of users would be lost, nothing changes.
+readers wait meanwhile. Grants on them are restored, and indexes on them and views of other users
+that read them are created again from their definitions. Where anything else of users would be lost,
+nothing changes.
 """
 
+import logging
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -19,6 +21,8 @@ from lcm_pipeline.warehouse.marts.refresh import invalidate_refreshes
 from lcm_pipeline.warehouse.marts.scope import Scope
 from lcm_pipeline.warehouse.queries import fetch_column, query
 from lcm_pipeline.warehouse.sessions import grant_memory
+
+logger = logging.getLogger(__name__)
 
 
 class MartInUseError(Exception):
@@ -81,6 +85,7 @@ def _with_readers(wanted: Sequence[Mart], changed: list[Mart]) -> list[Mart]:
 def _recreate(session: psycopg.Connection, affected: list[Mart], surplus: set[str]) -> None:
     """Drop and create the affected marts, and the views of other users that read them."""
     grants = session.execute(query("mart_grants")).fetchall()
+    indexes = session.execute(query("mart_indexes")).fetchall()
     attached = _objects_on_marts(session)
     dropped = _drop(session, [*surplus, *(mart.name for mart in affected)])
     grant_memory(session)
@@ -112,6 +117,9 @@ def _recreate(session: psycopg.Connection, affected: list[Mart], surplus: set[st
                     SQL(" with grant option" if is_grantable else ""),
                 )
             )
+    _recreate_other_indexes(
+        session, {name: statement for mart, name, statement in indexes if mart in recreated}
+    )
     # After the grants, as their owners read the marts.
     _recreate_other_views(session, dropped)
     _require_kept(session, attached)
@@ -167,6 +175,25 @@ def _recreate_other_views(session: psycopg.Connection, dropped: dict[str, list[s
             " nothing was changed. Drop them, run this again, and create them again, or run this as"
             f" a user who may create them:\n{listed}"
         )
+
+
+def _recreate_other_indexes(session: psycopg.Connection, dropped: dict[str, str]) -> None:
+    """Create the dropped indexes that the files of the marts do not create; logs what cannot be.
+
+    They only make queries faster, so they stop no migration. Unique ones are not given: a key of
+    the older version would make refreshes fail.
+    """
+    present = {name for _, name, _ in session.execute(query("mart_indexes")).fetchall()}
+    for name in sorted(dropped.keys() - present):
+        try:
+            with session.transaction():
+                session.execute(dropped[name].encode())
+        except psycopg.Error as error:
+            logger.warning(
+                "the index %s of yours no longer fits its mart, and is gone: %s",
+                name,
+                str(error).splitlines()[0],
+            )
 
 
 def _objects_on_marts(session: psycopg.Connection) -> set[str]:
