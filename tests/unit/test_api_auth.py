@@ -9,7 +9,12 @@ from urllib.parse import parse_qs
 import pytest
 
 from lcm_pipeline.api.client import LoyaltyApi
-from lcm_pipeline.api.errors import LoginError, MalformedError, UnavailableError
+from lcm_pipeline.api.errors import (
+    AuthenticationError,
+    LoginError,
+    MalformedError,
+    UnavailableError,
+)
 from lcm_pipeline.model.endpoints import CLIENT_UPDATE, OPERATION_HISTORY
 from lcm_pipeline.model.payloads import OperationHistoryRequest, SetClientUpdateRequest
 from tests.unit import api_service
@@ -188,7 +193,7 @@ def test_concurrent_401s_cause_one_login() -> None:
 def test_a_second_401_is_final() -> None:
     service = Programme(access_token="same")
     service.refused_bearers = {"Bearer same"}
-    with pytest.raises(LoginError, match="LCM_PASSWORD"):
+    with pytest.raises(AuthenticationError, match="LCM_PASSWORD"):
         run(service, call)
     assert len(service.calls) == 2
 
