@@ -212,5 +212,5 @@ def sync_resource(_context: dg.InitResourceContext) -> Iterator[SyncResource]:
     settings.required_api_url()
     with programme_warehouse(settings) as warehouse:
         run_again_if_lost(lambda: require_new_months(warehouse))
-        with closing(SyncResource(SyncEngine(settings, warehouse))) as session:
-            yield session
+        with closing(SyncResource(SyncEngine(settings, warehouse))) as sync:
+            yield sync

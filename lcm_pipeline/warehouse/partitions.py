@@ -12,7 +12,7 @@ import psycopg
 
 from lcm_pipeline.transform.values import EARLIEST_DAY
 from lcm_pipeline.warehouse import locks
-from lcm_pipeline.warehouse.queries import fetch_column, query
+from lcm_pipeline.warehouse.queries import fetch_column, fetch_value, query
 
 MONTHS_AHEAD = 3
 # The transform quarantines rows of the future already; this limit protects against any caller.
@@ -45,6 +45,8 @@ def ensure_partitions(
     """
     wanted = {month_of(month) for month in months}
     missing = sorted(wanted - _existing(session, schema, table))
+    if not missing:
+        return []
     first, this = month_of(EARLIEST_DAY), _this_month(session)
     last = this.replace(year=this.year + MAX_YEARS_AHEAD)
     if absurd := [month for month in missing if not first <= month <= last]:
@@ -72,9 +74,8 @@ def month_of_partition(name: str) -> date:
 
 def _this_month(session: psycopg.Connection) -> date:
     """The month in UTC by the clock of the database, which dates the rows of `history`."""
-    row = session.execute(query("month_of_server")).fetchone()
-    assert row is not None  # noqa: S101 - the query returns one row
-    month: date = row[0]
+    month: date | None = fetch_value(session, "month_of_server")
+    assert month is not None  # noqa: S101 - the query returns one row
     return month
 
 

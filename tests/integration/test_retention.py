@@ -508,7 +508,7 @@ def test_a_sync_removes_what_is_old_and_asks_for_none_of_it(
     }
     done = run(tmp_path, "sync", "--from", "2026-03-01", "--to", "2026-03-30", **variables)
     assert done.returncode == 0, done.stderr
-    # March is long gone: nothing was landed, and all adds up.
+    # March is long gone: nothing was staged, and all adds up.
     assert fetch_value(warehouse, "select count(*) from core.operations") == 0
     assert fetch_value(warehouse, "select count(*) from core.clients") == 3
     assert fetch_value(warehouse, "select sum(expired) from sync.client_state") > 0  # type: ignore[operator]

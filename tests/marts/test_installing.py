@@ -71,13 +71,18 @@ def test_a_stored_mart_that_changed_is_recreated_with_its_readers_and_no_others(
     }
 
 
+def _rename_a_column(sql_copy: Path) -> None:
+    """Rename the column cards of mart.card_mix, so that the mart has to be recreated."""
+    path = sql_copy / "card_mix.sql"
+    path.write_text(path.read_text().replace("count(*) as cards,", "count(*) as all_cards,")
+                    .replace("card_mix.cards is", "card_mix.all_cards is"))  # fmt: skip
+
+
 def test_a_mart_with_other_columns_keeps_its_grants(warehouse: Warehouse, sql_copy: Path) -> None:
     with warehouse.connect(autocommit=True) as session:
         session.execute("create role visitor")
         session.execute("grant select on mart.card_mix to visitor")
-    path = sql_copy / "card_mix.sql"
-    path.write_text(path.read_text().replace("count(*) as cards,", "count(*) as all_cards,")
-                    .replace("card_mix.cards is", "card_mix.all_cards is"))  # fmt: skip
+    _rename_a_column(sql_copy)
     assert _install(warehouse) == ["card_mix"]
     with warehouse.connect(autocommit=True) as session:
         may = session.execute(
@@ -97,9 +102,7 @@ def test_an_index_of_somebody_is_kept_if_it_fits_and_named_if_not(
         session.execute("create index by_type on mart.card_mix (card_type) where clients > 10")
         before = session.execute(indexes).fetchall()
         session.execute("create index on mart.card_mix (cards)")
-    path = sql_copy / "card_mix.sql"
-    path.write_text(path.read_text().replace("count(*) as cards,", "count(*) as all_cards,")
-                    .replace("card_mix.cards is", "card_mix.all_cards is"))  # fmt: skip
+    _rename_a_column(sql_copy)
     assert _install(warehouse) == ["card_mix"]
     with warehouse.connect(autocommit=True) as session:
         after = session.execute(indexes).fetchall()
@@ -114,18 +117,14 @@ def test_an_index_of_somebody_is_kept_if_it_fits_and_named_if_not(
 def test_views_of_others_are_never_dropped(warehouse: Warehouse, sql_copy: Path) -> None:
     with warehouse.connect(autocommit=True) as session:
         session.execute("create view public.mine as select cards from mart.card_mix")
-    path = sql_copy / "card_mix.sql"
-    path.write_text(path.read_text().replace("count(*) as cards,", "count(*) as all_cards,")
-                    .replace("card_mix.cards is", "card_mix.all_cards is"))  # fmt: skip
+    _rename_a_column(sql_copy)
     with pytest.raises(MartInUseError, match="mine"):
         _install(warehouse)
     assert read_mart(warehouse, "card_mix") == []
 
 
 def _rename_cards(sql_copy: Path) -> None:
-    path = sql_copy / "card_mix.sql"
-    path.write_text(path.read_text().replace("count(*) as cards,", "count(*) as all_cards,")
-                    .replace("card_mix.cards is", "card_mix.all_cards is"))  # fmt: skip
+    _rename_a_column(sql_copy)
 
 
 def test_what_else_others_attached_to_marts_is_never_dropped(

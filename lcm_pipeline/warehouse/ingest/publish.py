@@ -241,13 +241,13 @@ class _Publication:
         return [month for (month,) in months.fetchall()]
 
     def _prepare_partitions(self, table: CoreTable, months: Sequence[date]) -> None:
+        ahead = months_ahead(self.session)
         if table.has_history:
-            ensure_partitions(self.session, "history", table.name, months_ahead(self.session))
+            ensure_partitions(self.session, "history", table.name, ahead)
         if table.date_column is None:
             return
         try:
-            wanted = [*months, *months_ahead(self.session)]
-            ensure_partitions(self.session, "core", table.name, wanted)
+            ensure_partitions(self.session, "core", table.name, [*months, *ahead])
         except MonthsRefusedError as refused:
             # The transform quarantines such rows; these were staged by an older version.
             raise PublishRefusedError(

@@ -101,7 +101,7 @@ def refresh_completeness(warehouse: Warehouse) -> None:
 
 
 def invalidate_refreshes(session: psycopg.Connection, names: Sequence[str]) -> None:
-    """Delete the digests of these marts, so that the next refresh computes them."""
+    """Invalidate the digests of these marts, so that the next refresh computes them."""
     session.execute(query("invalidate_refreshes"), {"names": list(names)})
 
 

@@ -117,12 +117,12 @@ def _expire(warehouse: Warehouse, months: int, zone: ZoneInfo, now: datetime) ->
         has_changed = any(month.is_attached for month in old)
         if has_changed:
             # First: if the removal is interrupted, the next refresh still computes all marts.
-            _forget_marts(session)
+            _invalidate_marts(session)
         found = list(remove_months(session, kept_from))
         found += delete_old_rows(session, _values(kept_from, zone))
         if has_changed:
             # Again, as another process may have refreshed them during the removal.
-            _forget_marts(session)
+            _invalidate_marts(session)
     # Also if an earlier removal was interrupted before the marts followed.
     if not (have_old_marts(warehouse) or are_up_to_date(warehouse)):
         refresh_marts(warehouse, everything=has_changed)
@@ -137,10 +137,10 @@ def limit_first_sync(warehouse: Warehouse, months: int, zone: ZoneInfo) -> None:
             session.execute(query("keep_from"), {"kept_from": kept_from})
 
 
-def _forget_marts(session: Session) -> None:
+def _invalidate_marts(session: Session) -> None:
     """Let the next refresh compute all marts, without reporting restatements by the source."""
     with session.transaction():
-        for name in ("delete_answers", "delete_all_refreshes", "delete_all_horizons"):
+        for name in ("delete_answers", "invalidate_all_refreshes", "delete_all_horizons"):
             session.execute(query(name))
 
 

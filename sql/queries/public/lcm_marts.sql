@@ -18,7 +18,7 @@ on conflict (name) do update set
     installed_at = now();
 
 -- name: delete_marts
--- purpose: forget marts that no longer have a file
+-- purpose: delete the records of marts that no longer have a file
 -- parameters: names
 delete from public.lcm_marts
 where name = any(%(names)s);

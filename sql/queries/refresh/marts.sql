@@ -1,14 +1,14 @@
 -- refresh.marts: which state of the warehouse each mart shows, and the columns of a mart
 
 -- name: invalidate_refreshes
--- purpose: forget the digests of some marts, so that the next refresh computes them
+-- purpose: invalidate the digests of some marts, so that the next refresh computes them
 -- parameters: names
 update refresh.marts
 set signature = 'forgotten'
 where name = any(%(names)s);
 
--- name: delete_all_refreshes
--- purpose: forget the digests of all marts, so that the next refresh computes them
+-- name: invalidate_all_refreshes
+-- purpose: invalidate the digests of all marts, so that the next refresh computes them
 update refresh.marts
 set signature = 'forgotten';
 
