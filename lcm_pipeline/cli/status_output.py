@@ -8,9 +8,6 @@ from lcm_pipeline.model.texts import join_names, shorten
 from lcm_pipeline.warehouse.status import (
     Convention,
     FeedOverview,
-    PendingTask,
-    QuarantinedRow,
-    RetiredClient,
     RunSummary,
     WarehouseStatus,
 )
@@ -41,12 +38,7 @@ def print_status(
         names = join_names(status.unmapped_lead_statuses)
         print_unwrapped(f"lead statuses neither new nor closed: {names}")
     _print_conventions(status.conventions or [])
-    if status.pending is not None:
-        _print_pending(status.pending)
-    if status.quarantine is not None:
-        _print_quarantine(status.quarantine)
-    if status.retired is not None:
-        _print_retired(status.retired)
+    _print_lists(status)
 
 
 def _print_feeds(feeds: Sequence[FeedOverview], yesterday: date) -> None:
@@ -123,32 +115,27 @@ def _print_conventions(conventions: Sequence[Convention]) -> None:
         console.print(line, style="yellow", highlight=False, soft_wrap=True)
 
 
-def _print_pending(pending: Sequence[PendingTask]) -> None:
-    """Print one line per task, for grep and cut: client or day, feed, since when, why."""
-    console.print(f"\npending: {len(pending):,}", highlight=False)
-    for task in pending:
+def _print_lists(status: WarehouseStatus) -> None:
+    """Print the requested lists, one line per task, row or client, for grep and cut."""
+    if status.pending is not None:
+        console.print(f"\npending: {len(status.pending):,}", highlight=False)
+    for task in status.pending or ():
         who = f"day {task.day}" if task.client_id is None else f"client {task.client_id}"
         since = f"{task.since:%Y-%m-%d %H:%M} UTC" if task.since else "ever"
         print_unwrapped(
             f"  {who}  {task.feed}  since {since}: {shorten(task.reason, LONGEST_REASON)}"
         )
-
-
-def _print_quarantine(rows: Sequence[QuarantinedRow]) -> None:
-    """Print one line per row: client or day, feed, since when, which field does not fit."""
-    console.print(f"\nin quarantine: {len(rows):,}", highlight=False)
-    for row in rows:
+    if status.quarantine is not None:
+        console.print(f"\nin quarantine: {len(status.quarantine):,}", highlight=False)
+    for row in status.quarantine or ():
         who = f"day {row.day}" if row.day else "client unknown"
         who = who if row.client_id is None else f"client {row.client_id}"
         of = f" ({shorten(row.context)})" if row.context else ""
         where = f"{row.feed}  {row.table_name}{of}  since {row.since:%Y-%m-%d %H:%M} UTC"
         print_unwrapped(f"  {who}  {where}: {shorten(row.reason, LONGEST_REASON)}")
-
-
-def _print_retired(clients: Sequence[RetiredClient]) -> None:
-    """Print one line per client: the rule, since when, and the last error of the service."""
-    console.print(f"\nretired: {len(clients):,}", highlight=False)
-    for client in clients:
+    if status.retired is not None:
+        console.print(f"\nretired: {len(status.retired):,}", highlight=False)
+    for client in status.retired or ():
         current = client.current_client_id
         owner = f", its cards are client {current}'s" if current else ""
         error = f": {shorten(client.last_error, LONGEST_REASON)}" if client.last_error else ""

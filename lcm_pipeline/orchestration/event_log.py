@@ -55,7 +55,8 @@ class BatchingEventLog(SqliteEventLogStorage):
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Store the events; those of a day of an asset together, the others one by one."""
-        for (is_batched, run_id), group in groupby(events, _kind):
+        kinds = groupby(events, lambda event: (event.dagster_event_type in _BATCHED, event.run_id))
+        for (is_batched, run_id), group in kinds:
             if is_batched:
                 self._store_together(run_id, list(group))
             else:
@@ -84,10 +85,6 @@ class BatchingEventLog(SqliteEventLogStorage):
         if shard not in self._initialized_dbs:
             with super()._connect(shard):
                 pass  # connecting creates the tables
-        with self._engine(shard).begin() as connection:
-            yield connection
-
-    def _engine(self, shard: str) -> sa.Engine:
         with self._engines_lock:
             engine = self._engines.pop(shard, None) or _create_engine(
                 self.conn_string_for_shard(shard)
@@ -95,7 +92,8 @@ class BatchingEventLog(SqliteEventLogStorage):
             self._engines[shard] = engine
             if len(self._engines) > _MAX_OPEN_FILES:
                 self._engines.pop(next(iter(self._engines))).dispose()
-        return engine
+        with engine.begin() as connection:
+            yield connection
 
 
 def _create_engine(address: str) -> sa.Engine:
@@ -109,7 +107,3 @@ def _create_engine(address: str) -> sa.Engine:
         connection.execute("pragma temp_store = memory")
 
     return engine
-
-
-def _kind(event: EventLogEntry) -> tuple[bool, str]:
-    return event.dagster_event_type in _BATCHED, event.run_id

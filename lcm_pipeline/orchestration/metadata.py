@@ -22,9 +22,29 @@ def feed_metadata(sync: SyncResource, report: SyncReport, asset: str) -> dict[st
     """The metadata of an asset of a feed: counts, and a few rows of the window's days."""
     feed = feed_named(report.feed)
     columns, rows = sample_rows(sync.warehouse, feed.table_of(asset), report.window)
-    cells = [[_as_cell(value) for value in row] for row in rows]
+    # Texts of the source are shortened, and escaped for Markdown.
+    cells = [
+        [_MARKUP.sub(r"\\\1", shorten(cell)) if isinstance(cell, str) else cell for cell in row]
+        for row in rows
+    ]
     preview = tabulate(cells, columns, tablefmt="pipe") if rows else "No rows on these days."
-    return {**_counts(report, feed.unit), "preview": dg.MetadataValue.md(preview)}
+    return {
+        "window": str(report.window),
+        "rows read": report.rows_read,
+        "rows written": report.rows_written,
+        "rows deleted": report.rows_deleted,
+        "rows in quarantine": report.quarantined,
+        f"{feed.unit}s": report.clients,
+        "done": report.clients - report.pending,
+        "pending": report.pending,
+        "deferred": report.deferred,
+        "requests": report.requests,
+        "retries": report.retries,
+        "seconds": round(report.seconds, 1),
+        "resumed": report.is_resumed,
+        "unknown fields": join_names(report.unknown_fields) or "none",
+        "preview": dg.MetadataValue.md(preview),
+    }
 
 
 def reader_metadata(report: ReaderReport) -> dict[str, Any]:
@@ -60,30 +80,3 @@ def push_materialization(report: PushReport) -> dg.AssetMaterialization:
             "stopped": shorten(report.error or "no", _LONGEST_REASON),
         },
     )
-
-
-def _counts(report: SyncReport, unit: str) -> dict[str, Any]:
-    counts = {
-        "rows read": report.rows_read,
-        "rows written": report.rows_written,
-        "rows deleted": report.rows_deleted,
-        "rows in quarantine": report.quarantined,
-        f"{unit}s": report.clients,
-        "done": report.clients - report.pending,
-        "pending": report.pending,
-        "deferred": report.deferred,
-        "requests": report.requests,
-        "retries": report.retries,
-    }
-    return {
-        "window": str(report.window),
-        **counts,
-        "seconds": round(report.seconds, 1),
-        "resumed": report.is_resumed,
-        "unknown fields": join_names(report.unknown_fields) or "none",
-    }
-
-
-def _as_cell(value: Any) -> Any:
-    """A value of the source as a Markdown cell: texts are shortened and escaped."""
-    return _MARKUP.sub(r"\\\1", shorten(value)) if isinstance(value, str) else value

@@ -44,7 +44,11 @@ class SimulatorApp:
         path, method = scope["path"], scope["method"]
         body = await _read_body(receive)
         if path.startswith(control.PATH):
-            reply: Reply | None = self._handle_control(scope, body)
+            reply: Reply | None = message_reply(
+                403, "The control API is for clients on this machine only."
+            )
+            if scope["client"] and scope["client"][0] in _LOOPBACK:
+                reply = control.control(self._service, method, path, body)
         elif path.lower() == f"{self._base}managerlogin".lower():
             reply = await self._handle_login(scope, receive, body)
         elif (endpoint := self._routes.get(path.lower())) is None:
@@ -55,11 +59,6 @@ class SimulatorApp:
             reply = await self._handle_call(endpoint, scope, receive, body)
         if reply is not None:
             await _send_reply(send, reply)
-
-    def _handle_control(self, scope: Scope, body: bytes) -> Reply:
-        if not scope["client"] or scope["client"][0] not in _LOOPBACK:
-            return message_reply(403, "The control API is for clients on this machine only.")
-        return control.control(self._service, scope["method"], scope["path"], body)
 
     async def _handle_login(self, scope: Scope, receive: Receive, body: bytes) -> Reply | None:
         if scope["method"] != "POST":

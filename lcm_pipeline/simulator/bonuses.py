@@ -91,7 +91,11 @@ def _lot_row(programme: Programme, moment: int, *, source: int, cheque: Row | No
     origin: Row = cheque or {"Id": None, "Pos": None, "PartnerName": None, "PosName": ""}
     collides = source == PURCHASE and programme.happens(0.6)
     number = origin["Id"] if collides else next(programme.ids["others"])
-    added = _points_for(programme, cheque)
+    amount = cheque["Amount"] if cheque else None
+    if isinstance(amount, Decimal):
+        added = (amount / 20).quantize(Decimal("0.01"))
+    else:
+        added = programme.money(10, 500)
     return operation_row(
         Id=number,
         BonusId=number,
@@ -117,13 +121,6 @@ def points_of(lot: Entry) -> Decimal:
     return added if isinstance(added, Decimal) else kopecks(0)
 
 
-def _points_for(programme: Programme, cheque: Row | None) -> Decimal:
-    amount = cheque["Amount"] if cheque else None
-    if isinstance(amount, Decimal):
-        return (amount / 20).quantize(Decimal("0.01"))
-    return programme.money(10, 500)
-
-
 def _activate(lot: Entry) -> None:
     if lot.shelf is not None:
         lot.row["Active"] = True
@@ -143,9 +140,9 @@ def _expire(programme: Programme, lot: Entry, moment: int) -> None:
     lot.row["Active"] = False
     lot.row["Remain"] = kopecks(0)
     programme.move_points("expired", moment, -left, lot)
-    if left > 0 and _has_burn_row(programme):
+    way = programme.habits.conventions.burns
+    if left > 0 and (programme.happens(0.5) if way == "sometimes" else way != "never"):
         number = next(programme.ids["others"])
-        way = programme.habits.conventions.burns
         row = operation_row(
             Id=number,
             BonusId=number,
@@ -160,17 +157,18 @@ def _expire(programme: Programme, lot: Entry, moment: int) -> None:
         programme.place(lot.shelf, row, moment)
 
 
-def _has_burn_row(programme: Programme) -> bool:
-    way = programme.habits.conventions.burns
-    return programme.happens(0.5) if way == "sometimes" else way != "never"
-
-
 def spend(
     programme: Programme, customer: Customer, wish: Decimal, moment: int, cheque: Value
 ) -> Decimal:
     """Spend up to `wish` points of active lots, in the programme's order; returns how many."""
     taken = kopecks(0)
-    for lot in _spending_order(programme, customer.lots):
+    lots = customer.lots
+    match programme.habits.conventions.spending:
+        case "newest_first":
+            lots = lots[::-1]
+        case "soonest_first":
+            lots = sorted(lots, key=_expiry_of)
+    for lot in lots:
         left = lot.row["Remain"]
         if taken >= wish:
             break
@@ -180,15 +178,6 @@ def spend(
             programme.move_points("redeemed", moment, -part, lot, cheque)
             taken += part
     return taken
-
-
-def _spending_order(programme: Programme, lots: list[Entry]) -> list[Entry]:
-    match programme.habits.conventions.spending:
-        case "newest_first":
-            return lots[::-1]
-        case "soonest_first":
-            return sorted(lots, key=_expiry_of)
-    return lots
 
 
 def _expiry_of(lot: Entry) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from lcm_pipeline.simulator.bonuses import CHEQUE
-from lcm_pipeline.simulator.catalogue import GOODS, Good
+from lcm_pipeline.simulator.catalogue import GOODS
 from lcm_pipeline.simulator.customers import Customer, Offer
 from lcm_pipeline.simulator.fields import Row
 from lcm_pipeline.simulator.moments import DAY, UNSET, moment_within, text_of
@@ -44,8 +44,18 @@ def offer(programme: Programme, customer: Customer, moment: int) -> Offer:
         "NoActive": False,
     }
     entry = programme.place(customer.shelves["offers"], row, moment)
-    goods = chance.sample(GOODS, chance.randint(3, 8))
-    made = Offer(entry, [_good_row(programme, good) for good in goods])
+    goods: list[Row] = [
+        {
+            "Id": next(programme.ids["goods"]),
+            "ListDataId": good.list_data,
+            "UrlImage": programme.perhaps(f"https://img.example.org/{good.code}.png?size=2&v=1"),
+            "Name": programme.perhaps(good.name),
+            "Code": programme.perhaps(good.code),
+            "NoActive": programme.happens(0.1),
+        }
+        for good in chance.sample(GOODS, chance.randint(3, 8))
+    ]
+    made = Offer(entry, goods)
     customer.offer_of[entry] = made
     if programme.happens(0.6):
         confirmed = moment + int(chance.random() * (until - moment))
@@ -53,17 +63,6 @@ def offer(programme: Programme, customer: Customer, moment: int) -> Offer:
     else:
         programme.agenda.at(until, close, made)
     return made
-
-
-def _good_row(programme: Programme, good: Good) -> Row:
-    return {
-        "Id": next(programme.ids["goods"]),
-        "ListDataId": good.list_data,
-        "UrlImage": programme.perhaps(f"https://img.example.org/{good.code}.png?size=2&v=1"),
-        "Name": programme.perhaps(good.name),
-        "Code": programme.perhaps(good.code),
-        "NoActive": programme.happens(0.1),
-    }
 
 
 def confirm(programme: Programme, customer: Customer, made: Offer) -> None:

@@ -6,7 +6,6 @@ becomes invalid.
 
 import base64
 import time
-from collections.abc import Mapping
 from urllib.parse import parse_qs
 
 from lcm_pipeline.simulator.configuration import SimulatorConfig
@@ -48,26 +47,26 @@ class Identity:
             name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace")).items()
         }
         grant = form.get("grant_type", "")
+        username, password = self._config.username, self._config.password
+        sent = (form.get("username"), form.get("password"))
         if grant == "refresh_token" and form.get("refresh_token") in self._refresh:
             self._refresh.discard(form["refresh_token"])
-        elif grant != "password" or not self._has_credentials(form):
+        elif grant != "password" or (username is not None and sent != (username, password)):
             self.logins["refused"] += 1
-            return Reply(400, write_json(_login_error(grant)))
+            error: dict[str, Value] = {"error": "unsupported_grant_type"}
+            if grant in ("password", "refresh_token"):
+                message = "Неверное имя или пароль"
+                error = {"error": "invalid_grant", "error_description": message}
+            return Reply(400, write_json(error))
         self.logins[grant] += 1
         return Reply(200, write_json(self._issue_tokens()))
-
-    def _has_credentials(self, form: Mapping[str, str]) -> bool:
-        config = self._config
-        if config.username is None:
-            return True
-        return (form.get("username"), form.get("password")) == (config.username, config.password)
 
     def _issue_tokens(self) -> dict[str, Value]:
         self._issued += 1
         expires = int(time.time()) + self._config.token_seconds
         claims = {"token": str(self.body_token or _CLAIMED_TOKEN), "exp": expires}
         access = ".".join(
-            _base64(write_json(part))
+            base64.urlsafe_b64encode(write_json(part)).rstrip(b"=").decode()
             for part in ({"alg": "HS256", "typ": "JWT"}, claims, f"signature {self._issued}")
         )
         refresh = f"refresh-{self._issued:08}"
@@ -97,13 +96,3 @@ class Identity:
         if config.operator is not None and request.get("Operator") != config.operator:
             return _BAD_OPERATOR
         return None
-
-
-def _base64(content: bytes) -> str:
-    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
-
-
-def _login_error(grant: str) -> dict[str, Value]:
-    if grant not in ("password", "refresh_token"):
-        return {"error": "unsupported_grant_type"}
-    return {"error": "invalid_grant", "error_description": "Неверное имя или пароль"}

@@ -75,7 +75,11 @@ def make_purchase(programme: Programme, customer: Customer, moment: int) -> Purc
     if programme.does(programme.habits.conventions.cheque_points):
         given = (bonuses.grant_unseen(programme, customer, moment, cheque),)
     else:
-        given = tuple(_add_bonuses(programme, customer, entry))
+        sources = (PURCHASE,) * int(programme.happens(0.8)) + (2,) * int(programme.happens(0.12))
+        given = tuple(
+            bonuses.grant(programme, customer, moment, source=source, cheque=cheque)
+            for source in sources
+        )
     cheque["Added"] = sum((bonuses.points_of(lot) for lot in given), kopecks(0))
     purchase = Purchase(entry, (*given, *redemption_rows))
     if programme.does(programme.habits.conventions.friend_bonuses):
@@ -155,14 +159,6 @@ def _add_order(programme: Programme, customer: Customer, cheque: Row, moment: in
     programme.place(customer.operations, row, ordered)
 
 
-def _add_bonuses(programme: Programme, customer: Customer, cheque: Entry) -> list[Entry]:
-    wanted = (PURCHASE,) * int(programme.happens(0.8)) + (2,) * int(programme.happens(0.12))
-    return [
-        bonuses.grant(programme, customer, cheque.moment, source=source, cheque=cheque.row)
-        for source in wanted
-    ]
-
-
 def _plan_reversal(programme: Programme, customer: Customer, purchase: Purchase) -> None:
     habits = programme.habits
     later = programme.agenda.now + int((0.2 + 5 * programme.chance.random()) * DAY)
@@ -173,15 +169,11 @@ def _plan_reversal(programme: Programme, customer: Customer, purchase: Purchase)
 
 
 def cancel(programme: Programme, purchase: Purchase) -> None:
-    """Delete a cheque and its bonuses."""
+    """Delete a cheque and its bonuses, and correct the movements that came from them."""
     for entry in (purchase.cheque, *purchase.bonuses):
         if entry.shelf is not None:
             entry.shelf.remove(entry)
-    _correct_flows(programme, purchase)
-
-
-def _correct_flows(programme: Programme, purchase: Purchase) -> None:
-    """Turn movements whose rows were deleted into corrections, of what they left behind."""
+    # Movements whose rows were deleted become corrections, of what they left behind.
     for flow in programme.flows_of_cheque[purchase.cheque.row["Id"]]:
         if flow.kind == "redeemed":
             flow.kind = "corrected"

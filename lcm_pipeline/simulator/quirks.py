@@ -100,17 +100,16 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 def described_quirks() -> dict[str, str]:
     """What each quirk does, and its default, by its name."""
-    defaults = msgspec.structs.asdict(Quirks())
+    # As NAME=VALUE takes them.
+    defaults = {
+        name: "null" if default is None else str(default).lower()
+        for name, default in msgspec.structs.asdict(Quirks()).items()
+    }
     hints = get_type_hints(Quirks, include_extras=True)
     return {
-        name: f"{hints[name].__metadata__[0].description} ({_as_typed(default)})"
+        name: f"{hints[name].__metadata__[0].description} ({default})"
         for name, default in defaults.items()
     }
-
-
-def _as_typed(value: Any) -> str:
-    """A value as NAME=VALUE takes it."""
-    return "null" if value is None else str(value).lower()
 
 
 Chosen = TypeVar("Chosen", Conventions, Habits, Quirks)

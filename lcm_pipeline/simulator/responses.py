@@ -57,7 +57,14 @@ class Desk:
             return response_of(endpoint, {"ErrorCode": refusal.code, "Message": refusal.message})
         if self.quirks.informational_message and fields["Message"] is None:
             fields["Message"] = _INFORMATION
-        return _as_served(fields, self.quirks)
+        if self.quirks.offset_dates == "none" and not self.quirks.extra_fields:
+            return fields
+        return {
+            name: [_served(row, self.quirks) for row in content]
+            if isinstance(content, list)
+            else content
+            for name, content in fields.items()
+        }
 
     def _customer(self, endpoint: Endpoint, request: Request) -> Customer:
         programme = self.world.programme
@@ -151,17 +158,8 @@ class Desk:
         return {"ErrorCode": code, "Message": message}
 
 
-def _as_served(fields: Fields, quirks: Quirks) -> Fields:
-    """The response with the quirks of its rows; the world's own rows are never modified."""
-    if quirks.offset_dates == "none" and not quirks.extra_fields:
-        return fields
-    return {
-        name: [_served(row, quirks) for row in content] if isinstance(content, list) else content
-        for name, content in fields.items()
-    }
-
-
 def _served(row: Row, quirks: Quirks) -> Row:
+    """The row with the quirks; the world's own row is never modified."""
     served: Row = dict(row)
     if quirks.offset_dates != "none":
         zone = quirks.offset_dates

@@ -9,7 +9,6 @@ from lcm_pipeline.simulator import xml_format
 from lcm_pipeline.simulator.configuration import SimulatorConfig
 from lcm_pipeline.simulator.endpoints import Endpoint, response_of
 from lcm_pipeline.simulator.faults import FaultPlan, FaultRule, spoil_bytes, spoil_rows
-from lcm_pipeline.simulator.fields import Fields
 from lcm_pipeline.simulator.hooks import HookPlan
 from lcm_pipeline.simulator.identity import Identity
 from lcm_pipeline.simulator.replies import AN_ERROR, DENIED, Reply, write_json
@@ -52,25 +51,20 @@ class Service:
         if call.request is None:
             return AN_ERROR
         with self.world.lock:
-            fields = self._fields(call.endpoint, call.request)
+            if refusal := self.identity.refusal(call.request):
+                code, message = refusal
+                fields = response_of(call.endpoint, {"ErrorCode": code, "Message": message})
+            else:
+                fields = self.desk.respond(call.endpoint, call.request)
             if fault is not None:
                 fields = spoil_rows(fault, call.endpoint, fields)
-            reply = _encode(call.endpoint, fields, as_xml=call.as_xml)
+            if call.as_xml:
+                body = xml_format.write_xml(call.endpoint, fields)
+                reply = Reply(200, body, xml_format.CONTENT_TYPE)
+            else:
+                reply = Reply(200, write_json(fields))
             self.hooks.after_request(self.world, call.endpoint.name, call.client)
         return reply if fault is None else spoil_bytes(fault, reply)
-
-    def _fields(self, endpoint: Endpoint, request: Request) -> Fields:
-        refusal = self.identity.refusal(request)
-        if refusal is not None:
-            code, message = refusal
-            return response_of(endpoint, {"ErrorCode": code, "Message": message})
-        return self.desk.respond(endpoint, request)
-
-
-def _encode(endpoint: Endpoint, fields: Fields, *, as_xml: bool) -> Reply:
-    if as_xml:
-        return Reply(200, xml_format.write_xml(endpoint, fields), xml_format.CONTENT_TYPE)
-    return Reply(200, write_json(fields))
 
 
 def build_service(config: SimulatorConfig) -> Service:

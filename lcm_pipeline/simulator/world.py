@@ -9,7 +9,6 @@ from threading import RLock
 from typing import Any
 
 from lcm_pipeline.simulator import favourites, mutations
-from lcm_pipeline.simulator.customers import Customer
 from lcm_pipeline.simulator.days import Calendar
 from lcm_pipeline.simulator.endpoints import SHELVES
 from lcm_pipeline.simulator.fields import Row
@@ -74,7 +73,13 @@ class World:
                     ]
                     for shelf, endpoint in SHELVES.items()
                 },
-                "favourite_goods": [row for customer in everyone for row in _goods(customer)],
+                "favourite_goods": [
+                    {"Client": customer.id, "ClientFavoriteId": made.entry.row["Id"], **good}
+                    for customer in everyone
+                    for made in customer.offer_of.values()
+                    if made.entry.shelf is not None
+                    for good in made.goods
+                ],
                 "favourite_groups": [
                     {"Client": customer.id, **row}
                     for customer in everyone
@@ -106,12 +111,3 @@ class World:
         """Every client's profile, in the vendor's spelling."""
         with self.lock:
             return self.profiles.rows()
-
-
-def _goods(customer: Customer) -> list[Row]:
-    return [
-        {"Client": customer.id, "ClientFavoriteId": made.entry.row["Id"], **good}
-        for made in customer.offer_of.values()
-        if made.entry.shelf is not None
-        for good in made.goods
-    ]

@@ -5,6 +5,7 @@ from names, so that importing it again updates the earlier one. It is not under 
 build it from the warehouse that it is to show.
 """
 
+import re
 from collections.abc import Mapping
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -77,7 +78,8 @@ def build_bundle(definition: Definition, marts: Mapping[str, DescribedMart]) -> 
         }
     for key, chart in charts.items():
         about = marts[chart.mart].comment
-        documents[f"charts/{_file_name(key)}.yaml"] = _chart(key, chart, definition.marts, about)
+        file_name = "_".join(re.findall("[A-Za-z0-9]+", key))
+        documents[f"charts/{file_name}.yaml"] = _chart(key, chart, definition.marts, about)
     numbers = {key: number for number, key in enumerate(charts, start=1)}
     datasets = {
         name: Dataset(
@@ -179,11 +181,6 @@ def _place(prefix: str, chart: Chart, numbers: Mapping[str, int]) -> PlacedChart
 def _chart_key(prefix: str, chart: Chart) -> str:
     """The key of a chart: dashboard (none for the shared strip), kind, mart and English title."""
     return "/".join(filter(None, (prefix, chart.kind, chart.mart, chart.name.lower())))
-
-
-def _file_name(key: str) -> str:
-    words = "".join(letter if letter.isascii() and letter.isalnum() else " " for letter in key)
-    return "_".join(words.split())
 
 
 def _check_names(key: str, chart: Chart, marts: Marts, found: Mapping[str, DescribedMart]) -> None:

@@ -4,7 +4,7 @@ The number above a trend is computed by a query over the whole period (`aggregat
 a ratio or an average is never summed up from its days.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from lcm_pipeline.superset.definition import Chart, Marts
 from lcm_pipeline.superset.formats import DAYS, GRAINS, MONTH, Params, format_of
@@ -14,27 +14,27 @@ from lcm_pipeline.superset.tables import heatmap, rows, table
 
 def params_of(chart: Chart, marts: Marts) -> Params:
     """The parameters that Superset stores of a chart, except its title and its dataset."""
+    filters: list[Params] = []
+    time = marts.marts[chart.mart].time
+    if time is not None and not chart.whenever:
+        filters.append(
+            {
+                "clause": "WHERE",
+                "comparator": "No filter",
+                "expressionType": "SIMPLE",
+                "operator": "TEMPORAL_RANGE",
+                "subject": time,
+            }
+        )
+    if chart.only is not None:
+        filters.append({"clause": "WHERE", "expressionType": "SQL", "sqlExpression": chart.only})
     viz_type, translate = _KINDS[chart.kind]
     return {
         "viz_type": viz_type,
-        "adhoc_filters": list(_filters(chart, marts)),
+        "adhoc_filters": filters,
         "extra_form_data": {},
         **translate(chart, marts),
     }
-
-
-def _filters(chart: Chart, marts: Marts) -> Iterator[Params]:
-    time = marts.marts[chart.mart].time
-    if time is not None and not chart.whenever:
-        yield {
-            "clause": "WHERE",
-            "comparator": "No filter",
-            "expressionType": "SIMPLE",
-            "operator": "TEMPORAL_RANGE",
-            "subject": time,
-        }
-    if chart.only is not None:
-        yield {"clause": "WHERE", "expressionType": "SQL", "sqlExpression": chart.only}
 
 
 def _number(chart: Chart, marts: Marts) -> Params:

@@ -1,6 +1,6 @@
 """A mart as a Superset dataset: its columns, its calculated columns and its metrics."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from lcm_pipeline.model.language import DEFAULT_LANGUAGE, Language
@@ -60,11 +60,12 @@ def dataset_of(name: str, marts: Marts, mart: DescribedMart) -> Document:
             }
             for key, metric in use.metrics.items()
         ],
-        "columns": [*_columns(mart, marts), *_calculated_columns(mart, marts)],
+        "columns": list(_columns(mart, marts)),
     }
 
 
-def _columns(mart: DescribedMart, marts: Marts) -> Iterable[Document]:
+def _columns(mart: DescribedMart, marts: Marts) -> Iterator[Document]:
+    """The columns of the mart, then the calculated ones whose source is among them."""
     for column in mart.columns:
         label = marts.label(column.column)
         yield {
@@ -78,20 +79,17 @@ def _columns(mart: DescribedMart, marts: Marts) -> Iterable[Document]:
             "expression": None,
             "description": column.comment,
         }
-
-
-def _calculated_columns(mart: DescribedMart, marts: Marts) -> Iterable[Document]:
     present = {column.column for column in mart.columns}
-    for name, column in marts.calculated.items():
-        if column.source in present:
+    for name, calculated in marts.calculated.items():
+        if calculated.source in present:
             yield {
                 "column_name": name,
-                "verbose_name": column.title,
+                "verbose_name": calculated.title,
                 "is_dttm": False,
                 "is_active": True,
                 "type": "TEXT",
                 "groupby": True,
                 "filterable": True,
-                "expression": column.expression,
-                "description": f"{column.source}, as charts show it",
+                "expression": calculated.expression,
+                "description": f"{calculated.source}, as charts show it",
             }

@@ -159,7 +159,11 @@ def _chart(placed: PlacedChart, parents: list[str], height: int) -> list[Part]:
 def _time_filters(
     dashboard: Dashboard, placed: Sequence[PlacedChart], marts: Marts
 ) -> Iterator[Part]:
-    scopes = {each.number: _time_filter_of(each.chart, marts) for each in placed}
+    scopes: dict[int, str | None] = {}
+    for each in placed:
+        use = marts.marts[each.chart.mart]
+        timeless = use.time is None or each.chart.whenever
+        scopes[each.number] = None if timeless else "months" if use.is_monthly else "days"
     days, months = _FILTER_NAMES[marts.language]
     for period, name, default in (("days", days, _DAYS), ("months", months, _MONTHS)):
         if period in scopes.values():
@@ -174,13 +178,6 @@ def _time_filters(
                     "ownState": {},
                 },
             }
-
-
-def _time_filter_of(chart: Chart, marts: Marts) -> str | None:
-    use = marts.marts[chart.mart]
-    if use.time is None or chart.whenever:
-        return None
-    return "months" if use.is_monthly else "days"
 
 
 def _value_filters(

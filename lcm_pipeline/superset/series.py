@@ -20,9 +20,17 @@ _TO_THE_WHOLE = {"y_axis_bounds": [0, 1], "truncateYAxis": True}
 def series(chart: Chart, marts: Marts) -> Params:
     """The parameters of a line, bar or area chart: a series per metric or per value of a column."""
     use = marts.marts[chart.mart]
-    params = _style(chart) | _value_axis(chart, format_of(chart, marts)) | _series_order(chart)
+    params = _style(chart) | _value_axis(chart, format_of(chart, marts))
     if chart.x == use.time or chart.grain is not None:
-        params |= _time_axis(chart, marts, is_monthly=use.is_monthly)
+        grain = chart.grain or ("month" if use.is_monthly else "day")
+        params |= {
+            "time_grain_sqla": GRAINS[grain],
+            "x_axis_time_format": SHORT_MONTH if grain == "month" else SHORT_DAYS[marts.language],
+            "tooltipTimeFormat": MONTH if grain == "month" else DAYS[marts.language],
+            # Markers on each of 90 days would hide the line.
+            "markerEnabled": grain == "month",
+            "markerSize": _MARKER_SIZE,
+        }
     else:
         params |= {"xAxisForceCategorical": True, "x_axis_sort": chart.x}
         if chart.x in ("week", "expiry_week"):
@@ -49,6 +57,9 @@ def _style(chart: Chart) -> Params:
         "stack": "Stack" if is_stacked else None,
         "truncate_metric": True,
         "show_empty_columns": True,
+        "x_axis_sort_asc": True,
+        # The greatest series is first, unless the chart has an order.
+        **({"sort_series_type": "sum"} if chart.order is None else _BY_NAME),
     }
     if chart.kind == "area":
         params["opacity"] = 0.5
@@ -67,22 +78,3 @@ def _value_axis(chart: Chart, written: str) -> Params:
     if written == FORMATS["exact"]:
         return {"y_axis_format": written} | _TO_THE_WHOLE | {"y_axis_bounds": [None, 1]}
     return {"y_axis_format": written, "truncateXAxis": True}
-
-
-def _series_order(chart: Chart) -> Params:
-    """The order of the series: the greatest first, or by name if the chart has an order."""
-    by = {"sort_series_type": "sum"} if chart.order is None else _BY_NAME
-    return {"x_axis_sort_asc": True} | by
-
-
-def _time_axis(chart: Chart, marts: Marts, *, is_monthly: bool) -> Params:
-    grain = chart.grain or ("month" if is_monthly else "day")
-    shown = SHORT_MONTH if grain == "month" else SHORT_DAYS[marts.language]
-    return {
-        "time_grain_sqla": GRAINS[grain],
-        "x_axis_time_format": shown,
-        "tooltipTimeFormat": MONTH if grain == "month" else DAYS[marts.language],
-        # Markers on each of 90 days would hide the line.
-        "markerEnabled": grain == "month",
-        "markerSize": _MARKER_SIZE,
-    }

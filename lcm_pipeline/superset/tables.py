@@ -30,10 +30,17 @@ def table(chart: Chart, marts: Marts) -> Params:
     }
     if chart.order is not None:
         name = chart.order.removeprefix("-")
+        metric: str | Params = name
+        if name not in chart.metrics:
+            # Of a column, min(): all rows of a group have the same value.
+            calculated = marts.calculated.get(name)
+            metric = {
+                "expressionType": "SQL",
+                "sqlExpression": f"min({calculated.expression if calculated else name})",
+                "label": f"order by {name}",
+            }
         params |= {
-            "timeseries_limit_metric": name
-            if name in chart.metrics
-            else _order_metric(name, marts),
+            "timeseries_limit_metric": metric,
             "order_desc": chart.order.startswith("-"),
         }
     return params
@@ -106,13 +113,6 @@ def _titled_column(column: str, marts: Marts) -> Params:
         "label": marts.title_of(column),
         "sqlExpression": calculated.expression if calculated else column,
     }
-
-
-def _order_metric(column: str, marts: Marts) -> Params:
-    """A metric to order groups by: min(), as all rows of a group have the same value."""
-    calculated = marts.calculated.get(column)
-    expression = f"min({calculated.expression if calculated else column})"
-    return {"expressionType": "SQL", "sqlExpression": expression, "label": f"order by {column}"}
 
 
 def _alarm_format(metric: str, condition: str) -> Params:

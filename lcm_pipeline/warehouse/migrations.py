@@ -81,7 +81,11 @@ def _migrate(warehouse: Warehouse, applied: list[str], *, marts_may_wait: bool) 
             return
         rights.require_ownership(session)
         rights.require_roles(session)
-        _create_ledger(session)
+        try:
+            session.execute(query("create_migrations"))
+        except (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable):
+            # `if not exists` fails if another process creates it at the same moment.
+            session.execute(query("create_migrations"))
         session.execute(query("begin_migration"))
         applied += [path.name for path in migration_files() if _apply(session, path)]
         # Only from here on: 0006 warns of roles that it may not create, once for each and of the
@@ -90,7 +94,11 @@ def _migrate(warehouse: Warehouse, applied: list[str], *, marts_may_wait: bool) 
         # Again: in a new warehouse the table is created by a migration.
         session.execute(query("begin_migration"))
         if applied or was_killed or not _has_feeds(session):
-            _write_feeds(session)
+            with session.transaction():
+                locks.hold_migrations(session)
+                session.execute(query("clear_feeds"))
+                session.cursor().executemany(query("add_feed"), _feeds())
+                session.execute(query("make_feed_views"))
         applied += _install_marts(session, may_wait=marts_may_wait)
         session.execute(query("identify_replicas"))
         rights.give_to_owner(session)
@@ -200,14 +208,6 @@ def _applied(session: psycopg.Connection) -> dict[str, str]:
     return {str(name): str(checksum) for name, checksum in rows}
 
 
-def _create_ledger(session: psycopg.Connection) -> None:
-    try:
-        session.execute(query("create_migrations"))
-    except (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable):
-        # `if not exists` fails if another process creates it at the same moment.
-        session.execute(query("create_migrations"))
-
-
 def _apply(session: psycopg.Connection, path: Path) -> bool:
     """Apply a migration unless it was applied before; returns whether it was applied now."""
     try:
@@ -242,14 +242,6 @@ def _has_feeds(session: psycopg.Connection) -> bool:
     """Whether sync.feeds holds the registry of this version; its views are created with it."""
     with session.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(query("stored_feeds")).fetchall() == _feeds()
-
-
-def _write_feeds(session: psycopg.Connection) -> None:
-    with session.transaction():
-        locks.hold_migrations(session)
-        session.execute(query("clear_feeds"))
-        session.cursor().executemany(query("add_feed"), _feeds())
-        session.execute(query("make_feed_views"))
 
 
 def _install_marts(session: psycopg.Connection, *, may_wait: bool) -> list[str]:

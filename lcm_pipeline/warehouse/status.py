@@ -214,12 +214,19 @@ def read_status(
     the user may not read the schema sync.
     """
     with open_snapshot(warehouse) as session:
+        # A login for monitoring may not use the schema mart.
+        statuses: list[str] | None = None
+        if fetch_value(session, "may_read_lead_statuses"):
+            statuses = fetch_column(session, "unmapped_lead_statuses")
+        conventions: list[Convention] | None = None
+        if fetch_value(session, "may_read_conventions"):
+            conventions = fetch_rows(session, Convention, "conventions_in_use")
         return WarehouseStatus(
             feeds=fetch_rows(session, FeedOverview, "overview"),
             last_runs=_read_runs(session, most_of_feed=1, most=1_000),
             retired_count=int(fetch_value(session, "count_retired") or 0),
-            unmapped_lead_statuses=_read_unmapped_lead_statuses(session),
-            conventions=_read_conventions(session),
+            unmapped_lead_statuses=statuses,
+            conventions=conventions,
             pending=fetch_rows(session, PendingTask, "pending_tasks") if lists_pending else None,
             quarantine=(
                 fetch_rows(session, QuarantinedRow, "quarantined_rows")
@@ -276,19 +283,6 @@ def open_snapshot(warehouse: Warehouse) -> Iterator[Session]:
 def _read_runs(session: Session, *, most_of_feed: int, most: int) -> list[RunSummary]:
     values = {"most_of_feed": most_of_feed, "most": most}
     return fetch_rows(session, RunSummary, "newest_runs", values)
-
-
-def _read_unmapped_lead_statuses(session: Session) -> list[str] | None:
-    # A login for monitoring may not use the schema mart.
-    if not fetch_value(session, "may_read_lead_statuses"):
-        return None
-    return fetch_column(session, "unmapped_lead_statuses")
-
-
-def _read_conventions(session: Session) -> list[Convention] | None:
-    if not fetch_value(session, "may_read_conventions"):
-        return None
-    return fetch_rows(session, Convention, "conventions_in_use")
 
 
 def _compare_marts(session: Session) -> list[str] | None:

@@ -6,11 +6,10 @@ from typing import Annotated
 import typer
 
 from lcm_pipeline.cli.warehouse import existing_warehouse
-from lcm_pipeline.settings import Settings, load_settings
+from lcm_pipeline.settings import load_settings
 from lcm_pipeline.superset.bundle import bundle_of
 from lcm_pipeline.superset.server import (
     ADMINISTRATOR,
-    SupersetHome,
     SupersetUnavailableError,
     check_port,
     find_superset,
@@ -18,7 +17,7 @@ from lcm_pipeline.superset.server import (
     serving,
 )
 from lcm_pipeline.warehouse.access.bi_logins import ensure_bi_login, sqlalchemy_uri
-from lcm_pipeline.warehouse.connection import Warehouse, demo_home, has_warehouse
+from lcm_pipeline.warehouse.connection import demo_home, has_warehouse
 from lcm_pipeline.warehouse.status import read_overview
 
 
@@ -34,7 +33,11 @@ def dashboards(
     LCM_BI_DATABASE_URL, or with a login that is created for it. Without a warehouse of your own,
     the dashboards show the demo's.
     """
-    settings = _with_demo_fallback(load_settings())
+    settings = load_settings()
+    home = demo_home(settings)
+    if home is not None and not has_warehouse(settings):
+        typer.echo(f"No warehouse of your own yet: showing the demo's, in {home}")
+        settings = settings.model_copy(update={"home": home})
     superset = find_superset(environment, settings.home_path, settings.language, settings.timezone)
     check_port(port)
     with existing_warehouse(settings) as warehouse:
@@ -43,7 +46,14 @@ def dashboards(
         typer.echo(f"Preparing Superset for {warehouse.location}; the first time takes a minute")
         is_new = not superset.password_file.exists()
         bundle = bundle_of(warehouse, settings.language, settings.timezone)
-        prepare(superset, bundle, _bi_uri(settings, warehouse, superset))
+        if settings.bi_database_url is not None:
+            uri = sqlalchemy_uri(settings.bi_database_url.get_secret_value())
+        else:
+            suffix = superset.secret("login_suffix")[:8].lower().replace("-", "_")
+            uri = ensure_bi_login(
+                warehouse, name=f"lcm_superset_{suffix}", password=superset.secret("login_password")
+            )
+        prepare(superset, bundle, uri)
         with serving(superset, port) as server:
             password = superset.password_file
             shown = f"password {password.read_text().strip()}, " if is_new else "password "
@@ -57,19 +67,3 @@ def dashboards(
                 typer.echo("Stopping Superset")
             else:
                 raise SupersetUnavailableError(f"Superset stopped unexpectedly: see {superset.log}")
-
-
-def _with_demo_fallback(settings: Settings) -> Settings:
-    """Select the demo's warehouse if neither LCM_DATABASE_URL nor LCM_HOME has one."""
-    home = demo_home(settings)
-    if has_warehouse(settings) or home is None:
-        return settings
-    typer.echo(f"No warehouse of your own yet: showing the demo's, in {home}")
-    return settings.model_copy(update={"home": home})
-
-
-def _bi_uri(settings: Settings, warehouse: Warehouse, superset: SupersetHome) -> str:
-    if settings.bi_database_url is not None:
-        return sqlalchemy_uri(settings.bi_database_url.get_secret_value())
-    name = f"lcm_superset_{superset.secret('login_suffix')[:8].lower().replace('-', '_')}"
-    return ensure_bi_login(warehouse, name=name, password=superset.secret("login_password"))

@@ -37,7 +37,12 @@ def doctor(
     for finding in _examine(load_settings()):
         findings.append(finding)
         if not as_json:
-            _print(finding)
+            lines = finding.found.splitlines()
+            print_line(f"{finding.state:<5} {finding.name + ':':<{_NAME_WIDTH}} {lines[0]}")
+            for line in lines[1:]:
+                print_line(f"      {line}")
+            if finding.advice:
+                print_line(f"      -> {finding.advice}")
     failed = [finding.name for finding in findings if finding.state is Level.FAIL]
     if as_json:
         print_json({"ok": not failed, "failed": failed, "findings": findings})
@@ -53,12 +58,3 @@ def _examine(settings: Settings) -> Iterator[Finding]:
         yield from diagnosis.examine_executor(settings)
     if settings.alert_addresses():
         yield from diagnosis.examine_alerts(settings)
-
-
-def _print(finding: Finding) -> None:
-    lines = finding.found.splitlines()
-    print_line(f"{finding.state:<5} {finding.name + ':':<{_NAME_WIDTH}} {lines[0]}")
-    for line in lines[1:]:
-        print_line(f"      {line}")
-    if finding.advice:
-        print_line(f"      -> {finding.advice}")

@@ -1,6 +1,5 @@
 """`lcm marts`: refresh the stored marts now."""
 
-from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -9,7 +8,7 @@ from lcm_pipeline.cli.marts_progress import marts_progress
 from lcm_pipeline.cli.output import console, new_table
 from lcm_pipeline.cli.warehouse import existing_warehouse
 from lcm_pipeline.settings import load_settings
-from lcm_pipeline.warehouse.marts.refresh import MartRefresh, refresh_marts
+from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 
 
 def marts(
@@ -24,13 +23,9 @@ def marts(
     """
     settings = load_settings()
     with existing_warehouse(settings) as warehouse, marts_progress():
-        _print_refreshed(refresh_marts(warehouse, everything=everything))
-
-
-def _print_refreshed(marts: Sequence[MartRefresh]) -> None:
-    """Print the rows and seconds of each mart, or that it was up to date."""
+        refreshed = refresh_marts(warehouse, everything=everything)
     table = new_table("", "rows", "seconds")
-    for mart in marts:
+    for mart in refreshed:
         if mart.is_skipped:
             table.add_row(f"mart.{mart.name}", "up to date", "")
         else:

@@ -51,7 +51,17 @@ class WarehouseCollector(Collector):
                 value=len(status.marts_behind),
             )
         yield from _of_feeds(status, yesterday)
-        yield from _of_runs(status)
+        failed = GaugeMetricFamily(
+            "lcm_last_run_failed", "Whether the newest run failed or was stopped.", labels=["feed"]
+        )
+        started = GaugeMetricFamily(
+            "lcm_last_run_started_timestamp_seconds", "When the newest run began.", labels=["feed"]
+        )
+        for run in status.last_runs:
+            failed.add_metric([run.feed], run.has_failed)
+            started.add_metric([run.feed], run.started_at.timestamp())
+        yield failed
+        yield started
 
 
 class ServedCollector(WarehouseCollector):
@@ -177,17 +187,3 @@ def _of_feeds(status: WarehouseStatus, yesterday: date) -> Iterator[Metric]:
             if value is not None:
                 metric.add_metric([feed.feed], value)
         yield metric
-
-
-def _of_runs(status: WarehouseStatus) -> Iterator[Metric]:
-    failed = GaugeMetricFamily(
-        "lcm_last_run_failed", "Whether the newest run failed or was stopped.", labels=["feed"]
-    )
-    started = GaugeMetricFamily(
-        "lcm_last_run_started_timestamp_seconds", "When the newest run began.", labels=["feed"]
-    )
-    for run in status.last_runs:
-        failed.add_metric([run.feed], run.has_failed)
-        started.add_metric([run.feed], run.started_at.timestamp())
-    yield failed
-    yield started

@@ -78,8 +78,14 @@ def push(
     settings = load_settings()
     if undo is not None and csv is not None:
         raise typer.BadParameter("give either --csv or --undo")
-    if shows_values:
-        _check_terminal(is_dry=is_dry)
+    if shows_values and not is_dry:
+        raise typer.BadParameter("--show-values works only with --dry-run")
+    # Rich's own detection is not used: environment variables can force it on for a file or a log.
+    if shows_values and not sys.stdout.isatty():
+        raise typer.BadParameter(
+            "--show-values shows names and phones, so it works only on a terminal, not in a pipe, a"
+            " file or a log. Run lcm push --dry-run without it there"
+        )
     if is_dry and undo is None:
         code = _preview(settings, csv, most, shows_values=shows_values)
     elif is_dry and undo is not None:
@@ -89,17 +95,6 @@ def push(
         code = _send(settings, csv, most) if undo is None else _undo(settings, undo, most)
     if code:
         raise typer.Exit(code)
-
-
-def _check_terminal(*, is_dry: bool) -> None:
-    if not is_dry:
-        raise typer.BadParameter("--show-values works only with --dry-run")
-    # Rich's own detection is not used: environment variables can force it on for a file or a log.
-    if not sys.stdout.isatty():
-        raise typer.BadParameter(
-            "--show-values shows names and phones, so it works only on a terminal, not in a pipe, a"
-            " file or a log. Run lcm push --dry-run without it there"
-        )
 
 
 def _send(settings: Settings, csv: Path | None, most: int | None) -> int:

@@ -1,6 +1,5 @@
 """`lcm runs`: the newest runs and their states."""
 
-from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -11,7 +10,7 @@ from lcm_pipeline.model.texts import shorten
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.settings.model import LARGEST_INTEGER
 from lcm_pipeline.warehouse.connection import open_warehouse
-from lcm_pipeline.warehouse.status import RunSummary, read_runs
+from lcm_pipeline.warehouse.status import read_runs
 
 
 def runs(
@@ -28,14 +27,9 @@ def runs(
         found = read_runs(warehouse, most)
     if as_json:
         print_json({"runs": found})
-    else:
-        _print_runs(found)
-
-
-def _print_runs(runs: Sequence[RunSummary]) -> None:
-    """Print runs, newest first, and below them the errors of those that failed."""
+        return
     table = new_table("run", "feed", "days", "state", "began", "took", "rows\nread", "pending")
-    for run in runs:
+    for run in found:
         days = str(run.first_day)
         if run.last_day != run.first_day:
             days += f"\n{run.last_day}"
@@ -51,6 +45,6 @@ def _print_runs(runs: Sequence[RunSummary]) -> None:
             f"{run.pending:,}",
         )
     console.print(table)
-    for run in runs:
+    for run in found:
         if run.error:
             print_unwrapped(f"run {run.run_id}, {run.feed}: {shorten(run.error, LONGEST_REASON)}")

@@ -116,7 +116,10 @@ def sync(
         print_reports(outcome.reports)
         if chosen is not None or clients:
             typer.echo("the marts are as they were: lcm marts brings them up to date")
-    _exit_unless_complete(outcome)
+    if outcome.failed is not None:
+        raise outcome.failed
+    if not all(report.is_complete for report in outcome.reports):
+        raise typer.Exit(INCOMPLETE)
 
 
 @dataclass(frozen=True)
@@ -179,13 +182,6 @@ def _sync_clients(
         chosen = [feed for feed in CLIENT_FEEDS if feeds is None or feed.name in feeds]
         sync = engine.SyncEngine(settings, warehouse, progress)
         return _Outcome(None, repair.read_clients_again(sync, chosen, client_ids))
-
-
-def _exit_unless_complete(outcome: _Outcome) -> None:
-    if outcome.failed is not None:
-        raise outcome.failed
-    if not all(report.is_complete for report in outcome.reports):
-        raise typer.Exit(INCOMPLETE)
 
 
 def _require_one_choice(

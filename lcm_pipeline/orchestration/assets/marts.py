@@ -21,7 +21,7 @@ from lcm_pipeline.orchestration.partitions import ONE_RUN
 from lcm_pipeline.orchestration.resources import SyncResource
 from lcm_pipeline.verify import reconcile
 from lcm_pipeline.warehouse.marts.definitions import RUN_VIEWS, Mart, marts
-from lcm_pipeline.warehouse.marts.refresh import MartRefresh, refresh_marts
+from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.migrations import have_old_marts
 
 # By table of core that marts read, the asset that fills it.
@@ -61,31 +61,6 @@ def _spec(mart: Mart, by_name: dict[str, Mart]) -> dg.AssetSpec:
     )
 
 
-def _schemas(sync: SyncResource) -> dict[str, dg.TableSchema]:
-    columns = [column for column in sync.described if column.schema == "mart"]
-    return {
-        name: dg.TableSchema(
-            [
-                dg.TableColumn(column.column, column.type, column.comment)
-                for column in columns
-                if column.table == name
-            ]
-        )
-        for name in {column.table for column in columns}
-    }
-
-
-def _refresh_metadata(refreshed: MartRefresh | None) -> dict[str, Any]:
-    """The metadata of a refresh; empty for a plain view."""
-    if refreshed is None:
-        return {}
-    return {
-        "up to date already": refreshed.is_skipped,
-        "rows": refreshed.rows,
-        "seconds": round(refreshed.seconds, 2),
-    }
-
-
 def _step(
     feeds: frozenset[str], step_marts: list[Mart], refreshed: set[str], by_name: dict[str, Mart]
 ) -> dg.AssetsDefinition:
@@ -113,15 +88,21 @@ def _step(
             )
         _require_totals(context, sync, feeds)
         refreshes = {mart.name: mart for mart in refresh_marts(sync.warehouse, refreshed)}
-        schemas = _schemas(sync)
         for mart in step_marts:
-            yield dg.MaterializeResult(
-                asset_key=_key(mart.name),
-                metadata={
-                    "dagster/column_schema": schemas[mart.name],
-                    **_refresh_metadata(refreshes.get(mart.name)),
-                },
-            )
+            columns = [
+                dg.TableColumn(column.column, column.type, column.comment)
+                for column in sync.described
+                if (column.schema, column.table) == ("mart", mart.name)
+            ]
+            metadata: dict[str, Any] = {"dagster/column_schema": dg.TableSchema(columns)}
+            # Plain views are not refreshed.
+            if done := refreshes.get(mart.name):
+                metadata |= {
+                    "up to date already": done.is_skipped,
+                    "rows": done.rows,
+                    "seconds": round(done.seconds, 2),
+                }
+            yield dg.MaterializeResult(asset_key=_key(mart.name), metadata=metadata)
 
     return refresh
 

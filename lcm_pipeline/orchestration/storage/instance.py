@@ -134,7 +134,8 @@ def postgres_url(settings: Settings) -> str | None:
     # SQLAlchemy 2.1 takes postgresql:// for psycopg 3, and Dagster's NOTIFY then fails.
     given = sa.make_url(f"postgresql+psycopg2://{address}")
     given = given.update_query_dict({"client_encoding": "utf8"})
-    options = f"{_SESSION_OPTIONS} {' '.join(_listed(given.query.get('options')))}".strip()
+    own = given.query.get("options") or ()
+    options = " ".join([_SESSION_OPTIONS, *((own,) if isinstance(own, str) else own)])
     try:
         return _tested(given.update_query_dict({"options": options}))
     except sa.exc.OperationalError as error:
@@ -196,10 +197,6 @@ def _storage(settings: Settings, home: Path) -> str:
         "config": {"base_dir": str(home / "history" / "runs")},
     }
     return "event_log_storage: " + json.dumps(event_log)
-
-
-def _listed(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
-    return value if isinstance(value, tuple) else (value,) if value else ()
 
 
 def _tested(address: sa.URL) -> str:

@@ -51,15 +51,8 @@ def delete_old_runs(instance: dg.DagsterInstance, *, now: datetime) -> int:
     records = instance.get_run_records(long_ago, limit=_MAX_AT_ONCE, ascending=True)
     for record in records:
         _delete_run(instance, record.dagster_run.run_id)
-    _delete_replaced(instance, before)
-    return len(records)
-
-
-def _delete_replaced(instance: dg.DagsterInstance, before: datetime) -> None:
-    """Delete old materializations of assets without days, such as marts, that newer ones replaced.
-
-    Not run by run: earlier versions have deleted runs and left these.
-    """
+    # Those of assets without days, such as marts, that newer ones replaced. Not run by run: earlier
+    # versions have deleted runs and left these.
     _delete_materializations(
         instance,
         _events.partition.is_(None),
@@ -67,6 +60,7 @@ def _delete_replaced(instance: dg.DagsterInstance, before: datetime) -> None:
         _events.timestamp < before.astimezone(UTC).replace(tzinfo=None),
         _is_replaced(_newer.partition.is_(None)),
     )
+    return len(records)
 
 
 def remove_expired(instance: dg.DagsterInstance, settings: Settings, warehouse: Warehouse) -> None:

@@ -53,14 +53,17 @@ class RequestGuard:
         if reason := self._reason_to_refuse(request):
             return _refusal(reason)
         if (target := self._link_target(request)) is not None:
-            return self._redirection(target)
+            response = RedirectResponse(target, 303, {"referrer-policy": "no-referrer"})
+            response.set_cookie(COOKIE, self._token or "", httponly=True, samesite="strict")
+            return response
         is_graphql = request["path"].rstrip("/").endswith("/graphql")
         if request.method in _SAFE_METHODS:
             if is_graphql and _is_change("".join(request.query_params.getlist("query"))):
                 # Not even with the token: the browser also sends GET for images and prefetches.
                 return _refusal("a GET changes nothing")
             return self._app
-        if self._has_token(request):
+        bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
+        if self._is_token(bearer) or self._is_token(request.cookies.get(COOKIE, "")):
             return self._app
         body = await _read_body(request) if is_graphql else None
         if body is None or _holds_change(body, request.headers.get("content-type", "")):
@@ -71,7 +74,8 @@ class RequestGuard:
     def _reason_to_refuse(self, request: HTTPConnection) -> str | None:
         """Why the request does not come from our own page; None when it does."""
         host = request.headers.get("host", "")
-        if _without_port(host) not in self._hosts:
+        name, colon, port = host.rpartition(":")
+        if (name if colon and port.isdigit() else host).lower() not in self._hosts:
             return f"the host {host[:80]!r} is not allowed: lcm ui --allow-host NAME allows it"
         origin = request.headers.get("origin")
         if origin is not None and urlsplit(origin).netloc != host:
@@ -86,10 +90,6 @@ class RequestGuard:
         # A link on another page may open this one; embedded content may not request it.
         return None if is_page or site in _OUR_SITE else "the request comes from another site"
 
-    def _has_token(self, request: Request) -> bool:
-        given = request.headers.get("authorization", "").removeprefix("Bearer ")
-        return self._is_token(given) or self._is_token(request.cookies.get(COOKIE, ""))
-
     def _is_token(self, text: str) -> bool:
         return self._token is not None and compare_digest(text.encode(), self._token.encode())
 
@@ -102,16 +102,6 @@ class RequestGuard:
         # A path that begins with two slashes would redirect to another site.
         path = "/" + request["path"].lstrip("/")
         return f"{path}?{rest}" if rest else path
-
-    def _redirection(self, target: str) -> Response:
-        response = RedirectResponse(target, 303, {"referrer-policy": "no-referrer"})
-        response.set_cookie(COOKIE, self._token or "", httponly=True, samesite="strict")
-        return response
-
-
-def _without_port(host: str) -> str:
-    name, colon, port = host.rpartition(":")
-    return name.lower() if colon and port.isdigit() else host.lower()
 
 
 def _holds_change(body: bytes, content_type: str) -> bool:

@@ -7,21 +7,16 @@ import os
 import runpy
 import signal
 import sys
-from types import FrameType
 
 from lcm_pipeline.processes import STOP_SIGNALS
 
 _INTERRUPTED = 130
 
 
-def _end_at_once(_signal: int, _frame: FrameType | None) -> None:
-    os._exit(_INTERRUPTED)
-
-
 if __name__ == "__main__":
     # For the seconds of the imports, which have nothing to clean up: an exception would be printed
     # with its traceback. The module sets its own handler when it begins.
-    signal.signal(signal.SIGINT, _end_at_once)
+    signal.signal(signal.SIGINT, lambda *_: os._exit(_INTERRUPTED))
     # lcm ui starts it with these blocked.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     sys.argv = sys.argv[1:]

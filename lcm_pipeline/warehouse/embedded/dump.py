@@ -60,10 +60,12 @@ def copy_database(old: PrivateServer, new: PrivateServer, database: str) -> None
         # If psql has ended, its return code is reported below.
         with suppress(BrokenPipeError):
             for line in dump.stdout if has_create else ():
-                is_create = line.startswith(b"CREATE DATABASE")
-                load.stdin.write(_with_new_locale(line, new) if is_create else line)
-                if is_create:
-                    break
+                if not line.startswith(b"CREATE DATABASE"):
+                    load.stdin.write(line)
+                    continue
+                is_builtin = major_version(new.programs) >= _FIRST_BUILTIN_LOCALE
+                load.stdin.write(_LOCALE.sub(b"", line) if is_builtin else line)
+                break
             shutil.copyfileobj(dump.stdout, load.stdin, _CHUNK)
             load.stdin.close()
         # Ends pg_dump if psql did not read all.
@@ -73,12 +75,6 @@ def copy_database(old: PrivateServer, new: PrivateServer, database: str) -> None
         for what, process, log in (("load", load, load_log), ("dump", dump, dump_log)):
             if process.returncode != 0:
                 raise UpgradeError(f"the {what} of database {database}", end_of_log(log))
-
-
-def _with_new_locale(statement: bytes, new: PrivateServer) -> bytes:
-    if major_version(new.programs) < _FIRST_BUILTIN_LOCALE:
-        return statement
-    return _LOCALE.sub(b"", statement)
 
 
 @contextmanager

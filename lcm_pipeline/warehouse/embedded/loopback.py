@@ -63,8 +63,12 @@ async def _relay(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, socket_path: str, login: str
 ) -> None:
     packet, code = await asyncio.wait_for(_read_startup(reader, writer), _STARTUP_SECONDS)
-    if code != _CANCEL_REQUEST and _user_of(packet) != login:
-        writer.write(_refusal(login))
+    fields = packet[8:].split(b"\0")
+    user = dict(zip(fields[::2], fields[1::2], strict=False)).get(b"user", b"")
+    if code != _CANCEL_REQUEST and user.decode("utf-8", "replace") != login:
+        reason = f"this port is for the login {login} alone: see lcm serve"
+        error = f"SFATAL\0VFATAL\0C28000\0M{reason}\0\0".encode()
+        writer.write(b"E" + struct.pack("!I", len(error) + 4) + error)
         await writer.drain()
         return
     server_reader, server_writer = await asyncio.open_unix_connection(socket_path)
@@ -93,19 +97,6 @@ async def _read_startup(
             return packet, code
         writer.write(b"N")
         await writer.drain()
-
-
-def _user_of(packet: bytes) -> str:
-    fields = packet[8:].split(b"\0")
-    pairs = dict(zip(fields[::2], fields[1::2], strict=False))
-    return pairs.get(b"user", b"").decode("utf-8", "replace")
-
-
-def _refusal(login: str) -> bytes:
-    fields = (
-        f"SFATAL\0VFATAL\0C28000\0Mthis port is for the login {login} alone: see lcm serve\0\0"
-    ).encode()
-    return b"E" + struct.pack("!I", len(fields) + 4) + fields
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -67,7 +67,13 @@ def main(arguments: list[str]) -> None:
     except EmbeddedPostgresError as error:
         announce(lock, State.FAILED, str(error))
     except OSError as error:
-        announce(lock, State.FAILED, _describe(error, folder))
+        reason = f"{error.strerror}: {error.filename}" if error.filename else str(error.strerror)
+        announce(
+            lock,
+            State.FAILED,
+            f"The server in {folder.root} cannot run ({reason}){explanation(reason)}; "
+            f"fix that and run the command again, {OWN_DATABASE}",
+        )
     # The locks are left to the kernel, which releases them after the process has ended: a process
     # that finds them free can be sure that this one is gone.
     os._exit(0)
@@ -172,14 +178,6 @@ class Supervisor:
         logs = sorted(self._folder.log_folder.glob("*.log"))
         for log in logs[:-_RETAINED_LOGS]:
             log.unlink(missing_ok=True)
-
-
-def _describe(error: OSError, folder: ServerFolder) -> str:
-    reason = f"{error.strerror}: {error.filename}" if error.filename else str(error.strerror)
-    return (
-        f"The server in {folder.root} cannot run ({reason}){explanation(reason)}; "
-        f"fix that and run the command again, {OWN_DATABASE}"
-    )
 
 
 if __name__ == "__main__":

@@ -42,19 +42,15 @@ def check_vanished_rows(
             f"{run.feed}: the source no longer has {lost:,} of {covered:,} rows,"
             f" {_advise_delete_fuse(lost, covered, delete_fuse)}"
         )
-    if table.covered_by is WHOLE_DAYS:
-        _check_each_day(session, run, table, max(delete_fuse, _SHARE_OF_A_DAY))
-
-
-def _check_each_day(
-    session: psycopg.Connection, run: Run, table: CoreTable, share_of_a_day: float
-) -> None:
-    """Count the rows that each day lost: one of them may be a failure of the source."""
+    if table.covered_by is not WHOLE_DAYS:
+        return
+    # One of the days may be a failure of the source.
+    limit = max(delete_fuse, _SHARE_OF_A_DAY)
     for day, lost, covered in session.execute(merge.statement("count_lost_of_days", table)):
-        if lost > max(_FEW_ROWS, share_of_a_day * covered):
+        if lost > max(_FEW_ROWS, limit * covered):
             raise PublishRefusedError(
                 f"{run.feed}: the source no longer has {lost:,} of {covered:,} rows of {day},"
-                f" {_advise_delete_fuse(lost, covered, share_of_a_day, scope=' of a day')}"
+                f" {_advise_delete_fuse(lost, covered, limit, scope=' of a day')}"
             )
 
 

@@ -96,9 +96,14 @@ class _Publication:
         with self.session.transaction():
             if self._is_published():
                 return
-            months = {table.name: self._staged_months(table) for table in self.tables}
+            months: dict[str, list[date]] = {}
+            for table in self.tables:
+                if table.date_column is not None:
+                    staging = staging_of(self.run, table)
+                    listed = merge.statement("staged_months", table, staging=staging)
+                    months[table.name] = [month for (month,) in self.session.execute(listed)]
         for table in self.tables:
-            self._prepare_partitions(table, months[table.name])
+            self._prepare_partitions(table, months.get(table.name, []))
         with redact_rows(f"{self.run.feed}: the publish"):
             self._publish_batches()
             self._publish_rest()
@@ -125,12 +130,16 @@ class _Publication:
             for table in general:
                 if table.moves_between_clients:
                     self._collect_moved(table, kept_from)
-            written = sum(self._write(table) for table in general)
+            written = deleted = 0
             values = {"run_id": self.run.run_id}
-            deleted = sum(
-                self.session.execute(merge.statement("mark_gone", table), values).rowcount
-                for table in general
-            )
+            for table in general:
+                if table.has_history:
+                    self.session.execute(merge.statement("store_history", table))
+                write = merge.statement("write_changed", table)
+                written += self.session.execute(write, values).rowcount
+            for table in general:
+                mark = merge.statement("mark_gone", table)
+                deleted += self.session.execute(mark, values).rowcount
             written += self._follow_up()
             self._record_changes()
             self._record_proven()
@@ -233,13 +242,6 @@ class _Publication:
             )
         return bool(status == "published")
 
-    def _staged_months(self, table: CoreTable) -> list[date]:
-        if table.date_column is None:
-            return []
-        staging = staging_of(self.run, table)
-        months = self.session.execute(merge.statement("staged_months", table, staging=staging))
-        return [month for (month,) in months.fetchall()]
-
     def _prepare_partitions(self, table: CoreTable, months: Sequence[date]) -> None:
         ahead = months_ahead(self.session)
         if table.has_history:
@@ -328,13 +330,6 @@ class _Publication:
         self.session.execute(merge.statement("add_moved_to_gone", table))
         self.session.execute(merge.statement("lower_totals_of_retired", table), values)
         self.session.execute(query("record_retired_comparison"), values)
-
-    def _write(self, table: CoreTable) -> int:
-        if table.has_history:
-            self.session.execute(merge.statement("store_history", table))
-        return self.session.execute(
-            merge.statement("write_changed", table), {"run_id": self.run.run_id}
-        ).rowcount
 
     def _follow_up(self) -> int:
         """Publish the tables with a query of their own, and run follow-up statements."""

@@ -118,7 +118,10 @@ def begin_run(
     values = {"feed": feed, "first": window.first, "last": window.last}
 
     def begin(session: psycopg.Connection) -> bool:
-        _abandon_outdated(session)
+        # Unfinished runs without a live process whose days a later run has covered.
+        with session.transaction():
+            for outdated in fetch_column(session, "abandon_outdated_runs"):
+                _drop_staging(session, outdated)
         for old in fetch_column(session, "old_ledgers"):
             session.execute(query("delete_ledger"), {"run_id": old})
         return session.execute(query("begin_run"), values).fetchone() is not None
@@ -309,13 +312,6 @@ def _join_again(
     if _count_erased(session) != erased:
         raise PersonErasedError(run)
     session.execute(query("renew_claims"), {"run_id": run.run_id, "lost": lost})
-
-
-def _abandon_outdated(session: psycopg.Connection) -> None:
-    """Abandon unfinished runs without a live process whose days a later run has covered."""
-    with session.transaction():
-        for run_id in fetch_column(session, "abandon_outdated_runs"):
-            _drop_staging(session, run_id)
 
 
 def _drop_staging(session: psycopg.Connection, run_id: int) -> None:

@@ -47,14 +47,21 @@ class AffectedDays:
 
         Formulas that read refresh.days return only these days; for others the condition does it.
         """
-        if self._is_whole(mart):
+        tables = {*NAME_TABLES, _OPERATIONS, *_ROWS_OF_FEEDS}
+        is_followed = set(mart.reads) <= self._followed and set(mart.tables) <= tables
+        is_renamed = not set(self._scope.changes.renamed).isdisjoint(mart.tables)
+        # Something may have changed whose days cannot be derived from rows.
+        if self._scope.is_full or not is_followed or is_renamed:
             self._fill(None)
             return SQL("")
         days = self._days[mart.name]
         if not days:
             return None
         if mart.is_running:
-            days = self._days_since(min(days))
+            # A day counts on all later ones too, through the last day of this refresh.
+            first, last = min(days), self._scope.changes.last_day
+            count = 1 if last is None else max((last - first).days + 1, 1)
+            days = {first + timedelta(days=ahead) for ahead in range(count)}
         self._fill(days)
         if mart.refreshed_by == "month":
             days = {day.replace(day=1) for day in days}
@@ -91,19 +98,6 @@ class AffectedDays:
                 self._days[mart.name] |= of_operations
             elif mart.refreshed_by == "day" and not _ROWS_OF_FEEDS.isdisjoint(mart.tables):
                 self._days[mart.name] |= of_others
-
-    def _is_whole(self, mart: Mart) -> bool:
-        """Whether something may have changed whose days cannot be derived from rows."""
-        tables = {*NAME_TABLES, _OPERATIONS, *_ROWS_OF_FEEDS}
-        is_followed = set(mart.reads) <= self._followed and set(mart.tables) <= tables
-        is_renamed = not set(self._scope.changes.renamed).isdisjoint(mart.tables)
-        return self._scope.is_full or not is_followed or is_renamed
-
-    def _days_since(self, first: date) -> set[date]:
-        """A day and all later ones, through the last day of this refresh."""
-        last = self._scope.changes.last_day
-        count = (last - first).days + 1 if last is not None else 0
-        return {first + timedelta(days=ahead) for ahead in range(max(count, 1))}
 
     def _fill(self, days: set[date] | None) -> None:
         """Fill refresh.days, for formulas that read it; None: every day with an operation."""

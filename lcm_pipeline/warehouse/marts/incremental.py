@@ -50,7 +50,10 @@ class IncrementalRefresher:
             with self._sums.computed(mart) as stored_where:
                 rows = self._write_differing(mart, Identifier("sums"), SQL(""), stored_where)
         else:
-            rows = self._replace_days(mart)
+            where = self._days.select(mart)
+            if where is None:
+                return 0
+            rows = self._write_differing(mart, formula_of(mart), where, where)
         analyze_if_many(self._session, mart, rows)
         return rows
 
@@ -69,12 +72,6 @@ class IncrementalRefresher:
             for name in mart.as_days_pass:
                 rows += self._session.execute(query(name), changes.values).rowcount
         return rows
-
-    def _replace_days(self, mart: Mart) -> int:
-        where = self._days.select(mart)
-        if where is None:
-            return 0
-        return self._write_differing(mart, formula_of(mart), where, where)
 
     def _write_differing(
         self,

@@ -15,13 +15,12 @@ from hashlib import sha256
 import psycopg
 from psycopg import IsolationLevel
 from psycopg.pq import TransactionStatus
-from psycopg.sql import Identifier
 
 from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.definitions import Mart, marts, marts_read, sources_below
-from lcm_pipeline.warehouse.marts.differences import replace_rows
+from lcm_pipeline.warehouse.marts.differences import replace_rows, table_of
 from lcm_pipeline.warehouse.marts.incremental import IncrementalRefresher
 from lcm_pipeline.warehouse.marts.progress import logged_progress
 from lcm_pipeline.warehouse.marts.scope import Scope
@@ -214,18 +213,13 @@ def _refresh_one(
         elif refresher is not None and mart.kind == "table":
             rows = refresher.replace(mart)
         else:
-            rows = _recompute(session, mart.name)
+            # The first time not concurrently: there are no rows to compare with, and no readers to
+            # lock out.
+            is_concurrent = bool(fetch_value(session, "was_refreshed", {"name": mart.name}))
+            values = {"mart_name": mart.name, "is_concurrent": is_concurrent}
+            session.execute(query("refresh_mart"), values)
+            rows = fetch_count(session, composed("count_table", table=table_of(mart)))
     except psycopg.DataError as error:
         # The original error may quote a row.
         raise MartRefusedError(mart.name, rule_of(error)) from None
     return MartRefresh(mart.name, rows, time.monotonic() - began)
-
-
-def _recompute(session: psycopg.Connection, name: str) -> int:
-    """Recompute a materialized view; returns its number of rows.
-
-    The first time not concurrently: there are no rows to compare with, and no readers to lock out.
-    """
-    is_concurrent = bool(fetch_value(session, "was_refreshed", {"name": name}))
-    session.execute(query("refresh_mart"), {"mart_name": name, "is_concurrent": is_concurrent})
-    return fetch_count(session, composed("count_table", table=Identifier("mart", name)))

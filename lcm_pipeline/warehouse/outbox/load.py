@@ -6,13 +6,10 @@ unreadable cell is stored as rejected, and counts for the push that begins next;
 client cannot be stored.
 """
 
-from collections.abc import Sequence
-from typing import Any
-
 import psycopg
 from psycopg.sql import SQL
 
-from lcm_pipeline.model.profiles import REQUESTED_BY, FileRow, UpdateFile
+from lcm_pipeline.model.profiles import REQUESTED_BY, UpdateFile
 from lcm_pipeline.warehouse.queries import column_list, fetch_value
 from lcm_pipeline.warehouse.redaction import redact_rows
 
@@ -31,35 +28,29 @@ _TYPES = {
 def load_file(session: psycopg.Connection, file: UpdateFile) -> int:
     """Load a file in one transaction; returns how many rows, 0 if it is loaded already."""
     rows = [row for row in file.rows if file.client_of(row) is not None]
+    columns = (*file.columns, "load_digest", "status", "last_error")
+    statement = SQL(
+        "/* tag: file-loaded */ copy outbox.profile_updates ({}) from stdin (format binary)"
+    ).format(column_list(columns))
     with redact_rows("the file"), session.transaction():
         if is_loaded(session, file):
             return 0
-        _copy(session, file, rows)
+        with session.cursor() as cursor, cursor.copy(statement) as copy:
+            copy.set_types([_TYPES.get(name, "text") for name in columns])
+            for row in rows:
+                if not row.errors:
+                    copy.write_row((*row.cells, file.digest, "pending", None))
+                    continue
+                # An unreadable requester: the column's default.
+                cells = (
+                    session.info.user if name == REQUESTED_BY and cell is None else cell
+                    for name, cell in zip(file.columns, row.cells, strict=True)
+                )
+                error = "; ".join(map(str, row.errors))
+                copy.write_row((*cells, file.digest, "rejected", error))
     return len(rows)
 
 
 def is_loaded(session: psycopg.Connection, file: UpdateFile) -> bool:
     """Whether rows of the file are waiting in the outbox already."""
     return bool(fetch_value(session, "is_load_waiting", {"digest": file.digest}))
-
-
-def _copy(session: psycopg.Connection, file: UpdateFile, rows: Sequence[FileRow]) -> None:
-    columns = (*file.columns, "load_digest", "status", "last_error")
-    statement = SQL(
-        "/* tag: file-loaded */ copy outbox.profile_updates ({}) from stdin (format binary)"
-    ).format(column_list(columns))
-    with session.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.set_types([_TYPES.get(name, "text") for name in columns])
-        for row in rows:
-            error = "; ".join(map(str, row.errors)) or None
-            status = "rejected" if error else "pending"
-            cells = _with_requester(session, file, row) if error else row.cells
-            copy.write_row((*cells, file.digest, status, error))
-
-
-def _with_requester(session: psycopg.Connection, file: UpdateFile, row: FileRow) -> tuple[Any, ...]:
-    """The cells of a rejected row, with the column's default if the requester is unreadable."""
-    return tuple(
-        session.info.user if name == REQUESTED_BY and cell is None else cell
-        for name, cell in zip(file.columns, row.cells, strict=True)
-    )

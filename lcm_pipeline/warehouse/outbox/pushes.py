@@ -63,7 +63,18 @@ class Reason:
 
 def begin_push(reconnecting: ReconnectingSession, undo_of: int | None = None) -> Push:
     """Begin a push under the push lock, and close the pushes of dead processes."""
-    push = reconnecting.run(lambda session: _begin(session, undo_of))
+
+    def begin(session: psycopg.Connection) -> Push:
+        with session.transaction():
+            session.execute(query("close_dead_pushes"))
+            values = {"requested_by": _user_name(), "undo_of": undo_of}
+            row = session.execute(query("begin_push"), values).fetchone()
+            assert row is not None  # noqa: S101 - `returning` returns one row
+            if undo_of is None:
+                session.execute(query("take_rejected_rows"), {"push_id": row[0]})
+        return Push(row[0], row[1], undo_of)
+
+    push = reconnecting.run(begin)
     keep_push_lock(reconnecting, push.push_id)
     return push
 
@@ -93,17 +104,6 @@ def reasons_of(session: psycopg.Connection, push_id: int, most: int) -> list[Rea
 def put_back_refused(session: psycopg.Connection, push: Push) -> None:
     """Make the updates that the API refused in this push pending again."""
     session.execute(query("put_back_refused_updates"), {"push_id": push.push_id})
-
-
-def _begin(session: psycopg.Connection, undo_of: int | None) -> Push:
-    with session.transaction():
-        session.execute(query("close_dead_pushes"))
-        values = {"requested_by": _user_name(), "undo_of": undo_of}
-        row = session.execute(query("begin_push"), values).fetchone()
-        assert row is not None  # noqa: S101 - `returning` returns one row
-        if undo_of is None:
-            session.execute(query("take_rejected_rows"), {"push_id": row[0]})
-    return Push(row[0], row[1], undo_of)
 
 
 def _user_name() -> str:

@@ -5,7 +5,7 @@ bytes in hexadecimal. They are streamed, so that memory does not grow with them.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
@@ -100,7 +100,12 @@ def _disclose(
     forgotten_at = fetch_value(session, "receipt_of_client", values)
     others = other_tables(session, client_id, columns)
     if forgotten_at is None and not is_known(session, client_id, own):
-        raise _unknown(client_id, others)
+        listed = f" It is or may be in tables of others: {', '.join(others)}." if others else ""
+        raise UsageError(
+            f"client {client_id} is not known: the warehouse stores nothing of it.{listed} To find"
+            " the client's id by a phone or card, run lcm sql and look it up in core.clients"
+            " (phone) or core.cards (card_number, out_number)"
+        )
     head = {
         "client_id": client_id,
         "made_at": datetime.now(UTC).isoformat("T", "seconds"),
@@ -114,7 +119,7 @@ def _disclose(
     file.write(f'{text},\n  "tables": ['.encode())
     counts: list[int] = []
     for table in tables:
-        count = _write_table(file, table, _rows(session, table, values), is_first=not counts)
+        count = _write_table(session, table, values, file, is_first=not counts)
         counts += [count] if count else []
     file.write(b"\n  ]\n}\n")
     return Disclosure(len(counts), sum(counts), others)
@@ -138,29 +143,30 @@ def _tables(session: Session, columns: Sequence[ClientColumn]) -> list[_Table]:
     return [tables[name] for name in sorted(tables)]
 
 
-def _rows(session: Session, table: _Table, values: Mapping[str, Any]) -> Iterator[str]:
-    """The rows of the client, each as JSON, from a cursor of the server."""
+def _write_table(
+    session: Session,
+    table: _Table,
+    values: Mapping[str, Any],
+    file: BinaryIO,
+    *,
+    is_first: bool,
+) -> int:
+    """Write the rows of the client in a table, unless there are none; returns their number."""
+    count = 0
     with session.cursor(name="disclosed") as cursor:
         cursor.itersize = _BATCH
         cursor.execute(table.statement, values)
-        for (row,) in cursor:
-            yield row
-
-
-def _write_table(file: BinaryIO, table: _Table, rows: Iterator[str], *, is_first: bool) -> int:
-    """Write a table of the document, unless it has no rows; returns their number."""
-    count = 0
-    for count, row in enumerate(rows, 1):
-        if count == 1:
-            name, comment = (
-                json.dumps(text, ensure_ascii=False) for text in (table.name, table.description)
-            )
-            begin = "" if is_first else ","
-            file.write(
-                f'{begin}\n    {{\n      "name": {name},\n      "comment": {comment},\n'
-                '      "rows": ['.encode()
-            )
-        file.write(f"{',' if count > 1 else ''}\n        {row}".encode())
+        for count, (row,) in enumerate(cursor, 1):
+            if count == 1:
+                name, comment = (
+                    json.dumps(text, ensure_ascii=False) for text in (table.name, table.description)
+                )
+                begin = "" if is_first else ","
+                file.write(
+                    f'{begin}\n    {{\n      "name": {name},\n      "comment": {comment},\n'
+                    '      "rows": ['.encode()
+                )
+            file.write(f"{',' if count > 1 else ''}\n        {row}".encode())
     if count:
         file.write(b"\n      ]\n    }")
     return count
@@ -171,13 +177,4 @@ def _incomplete(warehouse: Warehouse, reason: str) -> WarehouseUnavailableError:
         f"The warehouse {warehouse.location} does not let this user read everything about a client,"
         f" so nothing was written: {reason}. Make the user of LCM_DATABASE_URL a member of"
         " lcm_loader; if it is one, lcm migrate grants what is missing"
-    )
-
-
-def _unknown(client_id: int, others: Sequence[str]) -> UsageError:
-    listed = f" It is or may be in tables of others: {', '.join(others)}." if others else ""
-    return UsageError(
-        f"client {client_id} is not known: the warehouse stores nothing of it.{listed} To find the"
-        " client's id by a phone or card, run lcm sql and look it up in core.clients (phone) or"
-        " core.cards (card_number, out_number)"
     )

@@ -101,7 +101,10 @@ def remove_months(session: Session, kept_from: date) -> Iterator[OldRows]:
                 _remove(session, month)
             except _NOT_REMOVABLE as error:
                 blocking = month.name
-                rows = replace(rows, left=_reason(error))
+                reason = error.diag.message_primary or type(error).__name__
+                if isinstance(error, psycopg.errors.LockNotAvailable):
+                    reason = "another session reads it"
+                rows = replace(rows, left=reason)
             yield rows
 
 
@@ -144,9 +147,3 @@ def _delete_goods(session: Session, month: Month, kept_from: date) -> None:
     blocks = fetch_value(session, "blocks_of_month", {"month_table": month.name}) or 0
     for tids in tid_ranges(0, blocks - 1, _BLOCKS_OF_OFFERS_AT_ONCE):
         session.execute(statement, {"kept_from": kept_from, **tids})
-
-
-def _reason(error: psycopg.Error) -> str:
-    if isinstance(error, psycopg.errors.LockNotAvailable):
-        return "another session reads it"
-    return error.diag.message_primary or type(error).__name__

@@ -104,7 +104,11 @@ def _rewrite(session: Session, pseudonyms: Pseudonyms, number: int) -> None:
         # Checked after the insert: a run that joins from now on waits for this transaction, see
         # `require_pseudonyms`; a run that joined before is found here.
         require_quiet(session)
-        _reread_staged(session)
+        # What unfinished runs have staged without the new key is read again.
+        for table in fetch_column(session, "staged_tables"):
+            session.execute(SQL("delete from {}").format(Identifier("staging", table)))
+        session.execute(query("reread_staged_tasks"))
+        session.execute(query("forget_digests_of_tasks"))
     is_done = False
     while not is_done:
         with locks.exclusive(session, locks.PUBLISH):
@@ -144,14 +148,6 @@ def _expired_columns(session: Session) -> list[tuple[str, str, str]]:
     """
     rows = session.execute(query("personal_columns_of_expired_months")).fetchall()
     return [(schema, table, column) for schema, table, column in rows]
-
-
-def _reread_staged(session: Session) -> None:
-    """Delete what unfinished runs have staged without the new key, and let them read it again."""
-    for table in fetch_column(session, "staged_tables"):
-        session.execute(SQL("delete from {}").format(Identifier("staging", table)))
-    session.execute(query("reread_staged_tasks"))
-    session.execute(query("forget_digests_of_tasks"))
 
 
 def _rewrite_clients(session: Session, key: Pseudonyms, batch: dict[str, Any]) -> None:
