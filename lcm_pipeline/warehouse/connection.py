@@ -38,7 +38,8 @@ from lcm_pipeline.warehouse.transient_errors import (
     is_transient,
 )
 
-# The type of a session in signatures, so that callers need not import psycopg.
+# The type of a session in signatures, so that callers need not import psycopg. Only the modules
+# that this one imports say psycopg.Connection.
 Session = psycopg.Connection[TupleRow]
 
 _CONNECT_SECONDS = 10
@@ -100,9 +101,7 @@ class Warehouse:
             f":{parts.get('port') or 5432}/{parts.get('dbname') or parts.get('user') or ''}"
         )
 
-    def connect(
-        self, *, autocommit: bool = False, application_name: str = "lcm"
-    ) -> psycopg.Connection[TupleRow]:
+    def connect(self, *, autocommit: bool = False, application_name: str = "lcm") -> Session:
         """Open a session. Does not retry: that is the caller's decision."""
         session = self.connect_as_is(application_name)
         try:
@@ -115,7 +114,7 @@ class Warehouse:
             raise
         return session
 
-    def connect_as_is(self, application_name: str = "lcm") -> psycopg.Connection[TupleRow]:
+    def connect_as_is(self, application_name: str = "lcm") -> Session:
         """Open an autocommit session without running any SQL in it; for `connect` and checks."""
         parts = {**self._session_parts, "application_name": application_name}
         if not self._refuses_options.is_set():

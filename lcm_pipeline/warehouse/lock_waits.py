@@ -11,6 +11,7 @@ from psycopg.rows import TupleRow
 
 from lcm_pipeline.model.texts import shorten
 from lcm_pipeline.warehouse import locks
+from lcm_pipeline.warehouse.connection import Session
 from lcm_pipeline.warehouse.errors import WarehouseLockedError, WarehouseUnavailableError
 from lcm_pipeline.warehouse.queries import query
 
@@ -24,7 +25,7 @@ _INTERVAL_SECONDS = 0.2
 
 @contextmanager
 def watching_for_locks(
-    connect: Callable[[], psycopg.Connection], backend: Callable[[], int], waiter: str
+    connect: Callable[[], Session], backend: Callable[[], int], waiter: str
 ) -> Iterator[list[str]]:
     """Log which sessions block a session whose statement has run for some seconds.
 
@@ -55,9 +56,7 @@ def watching_for_locks(
         timer.cancel()
 
 
-def wait_exclusive(
-    session: psycopg.Connection, kind: locks.Kind, waiter: str, seconds: float
-) -> None:
+def wait_exclusive(session: Session, kind: locks.Kind, waiter: str, seconds: float) -> None:
     """Take a session lock that one session may have at a time; waits while another one has it.
 
     Logs which session that is, after a few seconds. waiter: the name of this session in the log.

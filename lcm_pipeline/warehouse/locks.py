@@ -21,6 +21,7 @@ from typing import Literal
 import psycopg
 from psycopg.sql import SQL, Identifier
 
+from lcm_pipeline.warehouse.connection import Session
 from lcm_pipeline.warehouse.queries import fetch_value, query
 
 # Serializes publishes.
@@ -50,7 +51,7 @@ _MAX_TRIES = 100
 
 
 @contextmanager
-def exclusive(session: psycopg.Connection, *names: str) -> Iterator[None]:
+def exclusive(session: Session, *names: str) -> Iterator[None]:
     """Hold locks on tables for the length of a transaction, which this begins and ends.
 
     session: an autocommit session, outside a transaction. The transaction begins when the locks are
@@ -78,17 +79,17 @@ def exclusive(session: psycopg.Connection, *names: str) -> Iterator[None]:
             sleep(uniform(0, _MAX_PAUSE))  # noqa: S311 - no secret
 
 
-def hold(session: psycopg.Connection, name: str) -> None:
+def hold(session: Session, name: str) -> None:
     """Hold a lock on a table until the end of the open transaction."""
     session.execute(SQL("lock table {} in exclusive mode").format(Identifier("sync", name)))
 
 
-def hold_migrations(session: psycopg.Connection) -> None:
+def hold_migrations(session: Session) -> None:
     """Make other migrations wait until the open transaction ends; readers are not blocked."""
     session.execute(query("lock_migrations"))
 
 
-def acquire_session_lock(session: psycopg.Connection, kind: Kind, lock_id: int) -> None:
+def acquire_session_lock(session: Session, kind: Kind, lock_id: int) -> None:
     """Take a session lock, which sync.session_locks shows until it is released or the session ends.
 
     Never waits.
@@ -101,7 +102,7 @@ def acquire_session_lock(session: psycopg.Connection, kind: Kind, lock_id: int) 
     raise psycopg.OperationalError(f"every key of a session lock ({kind}) is held by others")
 
 
-def try_exclusive(session: psycopg.Connection, kind: Kind) -> bool:
+def try_exclusive(session: Session, kind: Kind) -> bool:
     """Take a session lock that one session may have at a time; returns whether it has it now.
 
     Never waits for the session that has it. Attempts are serialized, so that only one of two
@@ -115,7 +116,7 @@ def try_exclusive(session: psycopg.Connection, kind: Kind) -> bool:
         return True
 
 
-def release_session_lock(session: psycopg.Connection, kind: Kind, lock_id: int) -> None:
+def release_session_lock(session: Session, kind: Kind, lock_id: int) -> None:
     """Release what `acquire_session_lock` has taken, however often."""
     values = {"prefix": _KINDS[kind], "lock_id": lock_id}
     session.execute(query("release_session_locks"), values)

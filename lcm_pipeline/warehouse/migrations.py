@@ -23,7 +23,7 @@ from lcm_pipeline.model.texts import database_message
 from lcm_pipeline.settings import described_env_file
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.access import rights
-from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.errors import NothingSyncedError, WarehouseUnavailableError
 from lcm_pipeline.warehouse.marts.install import MartInUseError, definitions_differ, install_marts
 from lcm_pipeline.warehouse.queries import fetch_column, fetch_value, migration_files, query
@@ -134,7 +134,7 @@ def require_some_schema(warehouse: Warehouse) -> None:
         _find_ledger(session, warehouse)
 
 
-def require_current_schema(session: psycopg.Connection, warehouse: Warehouse) -> None:
+def require_current_schema(session: Session, warehouse: Warehouse) -> None:
     """Check that a command that only reads can use the schema; changes nothing.
 
     Raises NothingSyncedError if there is none, WarehouseUnavailableError if it is of an older
@@ -152,7 +152,7 @@ def require_current_schema(session: psycopg.Connection, warehouse: Warehouse) ->
     )
 
 
-def _find_ledger(session: psycopg.Connection, warehouse: Warehouse) -> bool:
+def _find_ledger(session: Session, warehouse: Warehouse) -> bool:
     """Whether the user may read the ledger of migrations; NothingSyncedError if there is none.
 
     SchemasOfOthersError if there is none, but schemas with our names.
@@ -166,7 +166,7 @@ def _find_ledger(session: psycopg.Connection, warehouse: Warehouse) -> bool:
     return bool(ledger[0])
 
 
-def _require_no_schemas_of_others(session: psycopg.Connection, warehouse: Warehouse) -> None:
+def _require_no_schemas_of_others(session: Session, warehouse: Warehouse) -> None:
     """Raise SchemasOfOthersError before anything is created in a database of something else."""
     if found := fetch_column(session, "schemas_of_others", {"schemas": list(_SCHEMAS)}):
         raise SchemasOfOthersError(
@@ -185,7 +185,7 @@ def drop_everything(warehouse: Warehouse) -> None:
         session.execute("drop table if exists public.lcm_migrations, public.lcm_marts")
 
 
-def _is_behind(session: psycopg.Connection) -> bool:
+def _is_behind(session: Session) -> bool:
     """Whether a migration is missing; raises if one was changed after it was applied."""
     known = _applied(session) if fetch_value(session, "has_migrations") else {}
     files = migration_files()
@@ -202,13 +202,13 @@ def _is_behind(session: psycopg.Connection) -> bool:
     return len(known) < len(files)
 
 
-def _applied(session: psycopg.Connection) -> dict[str, str]:
+def _applied(session: Session) -> dict[str, str]:
     """The checksums of the applied migrations, by file name."""
     rows = session.execute(query("applied_migrations")).fetchall()
     return {str(name): str(checksum) for name, checksum in rows}
 
 
-def _apply(session: psycopg.Connection, path: Path) -> bool:
+def _apply(session: Session, path: Path) -> bool:
     """Apply a migration unless it was applied before; returns whether it was applied now."""
     try:
         with session.transaction():
@@ -238,13 +238,13 @@ def _feeds() -> list[dict[str, Any]]:
     ]
 
 
-def _has_feeds(session: psycopg.Connection) -> bool:
+def _has_feeds(session: Session) -> bool:
     """Whether sync.feeds holds the registry of this version; its views are created with it."""
     with session.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(query("stored_feeds")).fetchall() == _feeds()
 
 
-def _install_marts(session: psycopg.Connection, *, may_wait: bool) -> list[str]:
+def _install_marts(session: Session, *, may_wait: bool) -> list[str]:
     try:
         with session.transaction():
             locks.hold_migrations(session)

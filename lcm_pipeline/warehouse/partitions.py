@@ -8,10 +8,9 @@ down every query and every backup.
 from collections.abc import Iterable
 from datetime import date, datetime
 
-import psycopg
-
 from lcm_pipeline.transform.values import EARLIEST_DAY
 from lcm_pipeline.warehouse import locks
+from lcm_pipeline.warehouse.connection import Session
 from lcm_pipeline.warehouse.queries import fetch_column, fetch_value, query
 
 MONTHS_AHEAD = 3
@@ -34,7 +33,7 @@ def next_month(month: date) -> date:
 
 
 def ensure_partitions(
-    session: psycopg.Connection, schema: str, table: str, months: Iterable[date]
+    session: Session, schema: str, table: str, months: Iterable[date]
 ) -> list[str]:
     """Create the missing partitions of `schema.table`; returns their names.
 
@@ -59,7 +58,7 @@ def ensure_partitions(
     return [_make(session, schema, table, month) for month in missing]
 
 
-def months_ahead(session: psycopg.Connection) -> list[date]:
+def months_ahead(session: Session) -> list[date]:
     """This month and the next MONTHS_AHEAD months, so that loads find their partitions."""
     months = [_this_month(session)]
     for _ in range(MONTHS_AHEAD):
@@ -72,19 +71,19 @@ def month_of_partition(name: str) -> date:
     return datetime.strptime(name[-6:], "%Y%m").date()
 
 
-def _this_month(session: psycopg.Connection) -> date:
+def _this_month(session: Session) -> date:
     """The month in UTC by the clock of the database, which dates the rows of `history`."""
     month: date | None = fetch_value(session, "month_of_server")
     assert month is not None  # noqa: S101 - the query returns one row
     return month
 
 
-def _existing(session: psycopg.Connection, schema: str, table: str) -> set[date]:
+def _existing(session: Session, schema: str, table: str) -> set[date]:
     values = {"table_name": f"{schema}.{table}"}
     return {month_of_partition(name) for name in fetch_column(session, "partitions_of", values)}
 
 
-def _make(session: psycopg.Connection, schema: str, table: str, month: date) -> str:
+def _make(session: Session, schema: str, table: str, month: date) -> str:
     with session.transaction():
         locks.hold(session, locks.PARTITIONS)
         if month not in _existing(session, schema, table):

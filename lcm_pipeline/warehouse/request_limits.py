@@ -18,6 +18,7 @@ import psycopg
 
 from lcm_pipeline.model.errors import UserError, WorkStoppedError
 from lcm_pipeline.warehouse import locks
+from lcm_pipeline.warehouse.connection import Session
 from lcm_pipeline.warehouse.queries import fetch_value, query
 from lcm_pipeline.warehouse.sessions import backend_of
 
@@ -52,7 +53,7 @@ class Reservation(NamedTuple):
 
 
 def reserve_requests(
-    session: psycopg.Connection,
+    session: Session,
     spacing: float,
     count: int,
     *,
@@ -87,14 +88,12 @@ class Sharer(NamedTuple):
     is_own: bool
 
 
-def join_slots(session: psycopg.Connection) -> None:
+def join_slots(session: Session) -> None:
     """Take the lock that makes the row of this session count until the session ends."""
     locks.acquire_session_lock(session, "requests", backend_of(session))
 
 
-def share_slots(
-    session: psycopg.Connection, cap: int, *, priority: int, wanted: int, in_flight: int
-) -> int:
+def share_slots(session: Session, cap: int, *, priority: int, wanted: int, in_flight: int) -> int:
     """Report the slots that this process wants and uses; returns how many it may use.
 
     Returns at most what the cap leaves after the slots that others hold. If that is less than

@@ -14,7 +14,7 @@ from typing import Self, TypeVar
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.errors import WarehouseLockedError
 from lcm_pipeline.warehouse.lock_waits import watching_for_locks
 from lcm_pipeline.warehouse.queries import query
@@ -22,13 +22,13 @@ from lcm_pipeline.warehouse.transient_errors import is_transient
 
 ResultT = TypeVar("ResultT")
 # Takes the new session and the backend of the lost one, which may still be running on the server.
-Renew = Callable[[psycopg.Connection, int], None]
+Renew = Callable[[Session, int], None]
 
 _PAUSES = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0)
 _CANCEL_SECONDS = 5.0
 
 
-def grant_memory(session: psycopg.Connection) -> None:
+def grant_memory(session: Session) -> None:
     """Raise work_mem for the open transaction, so that large sorts and hashes stay in memory.
 
     For the few transactions that process millions of rows; readers keep the server's default.
@@ -36,7 +36,7 @@ def grant_memory(session: psycopg.Connection) -> None:
     session.execute("set local work_mem = '128MB'")
 
 
-def analyze(session: psycopg.Connection, table: str, columns: Sequence[str] | None = None) -> None:
+def analyze(session: Session, table: str, columns: Sequence[str] | None = None) -> None:
     """Analyze a table of core, mart, refresh or staging, or the ledger; the user need not own it.
 
     table: with its schema. columns: those that joins need, which is cheaper; None for all.
@@ -45,7 +45,7 @@ def analyze(session: psycopg.Connection, table: str, columns: Sequence[str] | No
     session.execute(query("analyze_table"), values)
 
 
-def backend_of(session: psycopg.Connection) -> int:
+def backend_of(session: Session) -> int:
     """The server process of a session. Behind a pooler, `info.backend_pid` is another number."""
     row = session.execute("select pg_backend_pid()").fetchone()
     return int(row[0]) if row else 0
@@ -75,7 +75,7 @@ class ReconnectingSession:
     def __init__(self, warehouse: Warehouse, application_name: str) -> None:
         self._warehouse = warehouse
         self._name = application_name
-        self._session: psycopg.Connection | None = None
+        self._session: Session | None = None
         self._backend = 0
         self._renew: Renew | None = None
         self._lock = threading.Lock()
@@ -104,7 +104,7 @@ class ReconnectingSession:
             with suppress(psycopg.Error):
                 session.cancel_safe(timeout=_CANCEL_SECONDS)
 
-    def run(self, work: Callable[[psycopg.Connection], ResultT]) -> ResultT:
+    def run(self, work: Callable[[Session], ResultT]) -> ResultT:
         """Run the work and return its result; retries it on a new session after transient errors.
 
         Raises WarehouseLockedError for a lock timeout whose blockers are known, else psycopg.Error.
@@ -127,10 +127,10 @@ class ReconnectingSession:
                         raise
                 self._is_cancelled.wait(pause)
 
-    def _watch(self) -> psycopg.Connection:
+    def _watch(self) -> Session:
         return self._warehouse.connect(autocommit=True, application_name=f"{self._name} (watch)")
 
-    def _open(self) -> psycopg.Connection:
+    def _open(self) -> Session:
         if self._session is not None and not self._session.closed:
             return self._session
         session = self._warehouse.connect(autocommit=True, application_name=self._name)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import psycopg
 
 from lcm_pipeline.warehouse import locks
-from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.errors import WarehouseUnavailableError
 from lcm_pipeline.warehouse.queries import fetch_column, fetch_row, query
 
@@ -55,7 +55,7 @@ class _Rights:
     creates_months: bool
 
 
-def require_use(session: psycopg.Connection) -> None:
+def require_use(session: Session) -> None:
     """Raise MissingRightsError if the user may neither create nor fill the warehouse."""
     rights = _read(session)
     missing = []
@@ -77,7 +77,7 @@ def require_use(session: psycopg.Connection) -> None:
         raise MissingRightsError(rights, "lacks rights that the warehouse needs", missing)
 
 
-def require_ownership(session: psycopg.Connection) -> None:
+def require_ownership(session: Session) -> None:
     """Raise MissingRightsError if the schema belongs to another user."""
     rights = _read(session)
     if rights.is_migrated and not rights.acts_as_owner:
@@ -109,7 +109,7 @@ def require_new_months(warehouse: Warehouse) -> None:
             )
 
 
-def require_roles(session: psycopg.Connection) -> None:
+def require_roles(session: Session) -> None:
     """Let the user act as lcm_owner and lcm_loader, if it is a member of them.
 
     Since PostgreSQL 16 the creator of a role is its member, but needs an explicit grant to act as
@@ -129,7 +129,7 @@ def require_roles(session: psycopg.Connection) -> None:
             ) from error
 
 
-def give_to_owner(session: psycopg.Connection) -> None:
+def give_to_owner(session: Session) -> None:
     """Give the schemas, tables, views and functions of the warehouse to lcm_owner.
 
     Creates the role if it is missing. Where the user, or the owner so far, may not act as it, that
@@ -164,7 +164,7 @@ def give_to_owner(session: psycopg.Connection) -> None:
         )
 
 
-def grant_rights(session: psycopg.Connection) -> dict[str, int]:
+def grant_rights(session: Session) -> dict[str, int]:
     """Grant the group roles exactly their rights; returns the number of new rights by role.
 
     The roles may have been created after the migrations, or a dump may have been restored without
@@ -181,7 +181,7 @@ def grant_rights(session: psycopg.Connection) -> dict[str, int]:
     return {role: count for role, count in added.items() if count > 0}
 
 
-def warn_of_missing_roles(session: psycopg.Connection) -> None:
+def warn_of_missing_roles(session: Session) -> None:
     """Log one warning with the statements that create the missing group roles, if any."""
     missing = session.execute(query("missing_roles")).fetchall()
     if not missing:
@@ -203,17 +203,17 @@ def warn_of_missing_roles(session: psycopg.Connection) -> None:
     )
 
 
-def _count_rights(session: psycopg.Connection) -> dict[str, int]:
+def _count_rights(session: Session) -> dict[str, int]:
     return dict(session.execute(query("rights_of_roles")).fetchall())
 
 
-def _read(session: psycopg.Connection) -> _Rights:
+def _read(session: Session) -> _Rights:
     rights = fetch_row(session, _Rights, "rights_of_user")
     assert rights is not None  # noqa: S101 - the query returns one row
     return rights
 
 
-def _membership(session: psycopg.Connection, rights: _Rights) -> str:
+def _membership(session: Session, rights: _Rights) -> str:
     """The statement that lets the user fill a warehouse that another user created."""
     if not rights.loader_is_granted:
         return f"grant {rights.owner} to {rights.user_name};"

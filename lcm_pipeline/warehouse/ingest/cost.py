@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-import psycopg
-
 from lcm_pipeline.model.windows import Window
+from lcm_pipeline.warehouse.connection import Session
 from lcm_pipeline.warehouse.ingest.schedule import Schedule, schedule_clients
 from lcm_pipeline.warehouse.queries import fetch_row
 
@@ -25,7 +24,7 @@ class KnownCost:
 
 
 def cost_of_known_clients(
-    session: psycopg.Connection,
+    session: Session,
     feed: str,
     window: Window,
     schedule: Schedule,

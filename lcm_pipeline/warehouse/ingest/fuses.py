@@ -7,9 +7,8 @@ They read the tables that the publish has made in its transaction.
 
 from math import ceil
 
-import psycopg
-
 from lcm_pipeline.model.tables import WHOLE_DAYS, CoreTable
+from lcm_pipeline.warehouse.connection import Session
 from lcm_pipeline.warehouse.ingest import merge
 from lcm_pipeline.warehouse.ingest.runs import Run
 from lcm_pipeline.warehouse.queries import fetch_count, fetch_value, query
@@ -31,9 +30,7 @@ class PublishRefusedError(Exception):
     """
 
 
-def check_vanished_rows(
-    session: psycopg.Connection, run: Run, table: CoreTable, delete_fuse: float
-) -> None:
+def check_vanished_rows(session: Session, run: Run, table: CoreTable, delete_fuse: float) -> None:
     """Count rows of a table that the source no longer has, of those that it returned before."""
     lost = fetch_count(session, merge.statement("count_lost", table))
     covered = int(fetch_value(session, "count_covered_rows") or 0)
@@ -54,7 +51,7 @@ def check_vanished_rows(
             )
 
 
-def check_vanished_phones(session: psycopg.Connection, run: Run, delete_fuse: float) -> None:
+def check_vanished_phones(session: Session, run: Run, delete_fuse: float) -> None:
     """Count phones that the source reports as empty; a phone missing in a response stays."""
     row = session.execute(query("count_vanished_phones")).fetchone()
     lost, covered = (int(row[0]), int(row[1])) if row else (0, 0)
@@ -65,7 +62,7 @@ def check_vanished_phones(session: psycopg.Connection, run: Run, delete_fuse: fl
         )
 
 
-def check_growth(session: psycopg.Connection, run: Run, growth_fuse: float) -> None:
+def check_growth(session: Session, run: Run, growth_fuse: float) -> None:
     """Check the number of new clients, since each one costs requests in every feed and run.
 
     Each day that was never polled is checked by itself, so that years can be loaded at once. Days

@@ -2,22 +2,19 @@
 
 from typing import Any
 
-import psycopg
-
 from lcm_pipeline.model.tables import CoreTable
+from lcm_pipeline.warehouse.connection import Session
 from lcm_pipeline.warehouse.ingest.merge import is_kept
 from lcm_pipeline.warehouse.ingest.state import read_kept_from
 from lcm_pipeline.warehouse.queries import composed, fetch_column
 
 
-def draw_clients(session: psycopg.Connection, most: int | None) -> list[int]:
+def draw_clients(session: Session, most: int | None) -> list[int]:
     """Up to `most` clients that were read before, in random order; None for all of them."""
     return fetch_column(session, "draw_clients", {"most": most})
 
 
-def live_rows(
-    session: psycopg.Connection, table: CoreTable, client_ids: list[int]
-) -> list[tuple[Any, ...]]:
+def live_rows(session: Session, table: CoreTable, client_ids: list[int]) -> list[tuple[Any, ...]]:
     """The live rows of the clients, with the columns in the order of the table.
 
     Of a table of snapshots, the newest row of each client: the source returns no other. Without

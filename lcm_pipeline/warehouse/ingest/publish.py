@@ -28,6 +28,7 @@ from psycopg.sql import SQL
 
 from lcm_pipeline.model.tables import NAME_DIMENSIONS, WHOLE_OFFERS, CoreTable, clients
 from lcm_pipeline.warehouse import locks
+from lcm_pipeline.warehouse.connection import Session
 from lcm_pipeline.warehouse.ingest import fuses, merge
 from lcm_pipeline.warehouse.ingest.fuses import PublishRefusedError
 from lcm_pipeline.warehouse.ingest.merge import TaskRange
@@ -49,7 +50,7 @@ _MAX_REFUSALS = 3
 
 
 def publish(
-    session: psycopg.Connection,
+    session: Session,
     run: Run,
     tables: Sequence[CoreTable],
     *,
@@ -71,7 +72,7 @@ def publish(
     ).publish()
 
 
-def begin_batches(session: psycopg.Connection, run: Run, batch_rows: int) -> bool:
+def begin_batches(session: Session, run: Run, batch_rows: int) -> bool:
     """Choose batches if the run is a first load of more than `batch_rows` rows.
 
     Returns whether it did. From then on, no day of its feed is complete until the run is published.
@@ -84,7 +85,7 @@ def begin_batches(session: psycopg.Connection, run: Run, batch_rows: int) -> boo
 class _Publication:
     """One call of `publish`, which explains the fields."""
 
-    session: psycopg.Connection
+    session: Session
     run: Run
     tables: Sequence[CoreTable]
     delete_fuse: float

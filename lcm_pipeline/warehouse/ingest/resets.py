@@ -2,20 +2,17 @@
 
 from collections.abc import Sequence
 
-import psycopg
-
+from lcm_pipeline.warehouse.connection import Session
 from lcm_pipeline.warehouse.ingest.runs import abandon_commands
 from lcm_pipeline.warehouse.queries import fetch_column, fetch_value, query
 
 
-def missing_clients(session: psycopg.Connection, client_ids: Sequence[int]) -> list[int]:
+def missing_clients(session: Session, client_ids: Sequence[int]) -> list[int]:
     """Those of the clients that are not in the roster, or are retired."""
     return fetch_column(session, "missing_clients", {"clients": list(client_ids)})
 
 
-def reset_clients(
-    session: psycopg.Connection, feeds: Sequence[str], client_ids: Sequence[int] | None
-) -> int:
+def reset_clients(session: Session, feeds: Sequence[str], client_ids: Sequence[int] | None) -> int:
     """Mark clients as not up to date in the feeds, so that their next reading is a full one.
 
     client_ids: None for all clients. Returns the number of clients.
@@ -24,12 +21,12 @@ def reset_clients(
     return int(fetch_value(session, "reset_clients", values) or 0)
 
 
-def reset_days(session: psycopg.Connection) -> int:
+def reset_days(session: Session) -> int:
     """Mark all registration days as not up to date; returns their number."""
     return int(fetch_value(session, "reset_days") or 0)
 
 
-def reset_quarantined(session: psycopg.Connection) -> int:
+def reset_quarantined(session: Session) -> int:
     """Mark clients and days with rows in quarantine as not up to date; returns their number.
 
     The next sync reads them, also one that goes on after an interruption.

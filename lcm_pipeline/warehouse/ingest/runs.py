@@ -23,6 +23,7 @@ from lcm_pipeline.model.pseudonyms import PseudonymKeyError, Pseudonyms
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.waiting import wait_until
 from lcm_pipeline.warehouse import locks
+from lcm_pipeline.warehouse.connection import Session
 from lcm_pipeline.warehouse.privacy.keys import require_pseudonyms
 from lcm_pipeline.warehouse.queries import fetch_column, fetch_value, query
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
@@ -69,7 +70,7 @@ class PersonErasedError(RunLostError):
         )
 
 
-def begin_command(session: psycopg.Connection, feeds: Sequence[str], window: Window) -> int:
+def begin_command(session: Session, feeds: Sequence[str], window: Window) -> int:
     """Find the unfinished command of these feeds and this window, or begin one; returns its id.
 
     Commands whose days a later command has covered are abandoned, as resuming them is useless.
@@ -83,13 +84,13 @@ def begin_command(session: psycopg.Connection, feeds: Sequence[str], window: Win
             return int(command_id)
 
 
-def abandon_commands(session: psycopg.Connection) -> None:
+def abandon_commands(session: Session) -> None:
     """Abandon unfinished commands: resumed, they would not read again what they have published."""
     session.execute(query("abandon_commands"))
 
 
 def find_published_run(
-    session: psycopg.Connection, command_id: int, feed: str, window: Window, fresh_from: datetime
+    session: Session, command_id: int, feed: str, window: Window, fresh_from: datetime
 ) -> Run | None:
     """The run of a feed that a command has published, begun at `fresh_from` or later; or None.
 
@@ -104,7 +105,7 @@ def find_published_run(
 
 
 def runs_of_command(
-    session: psycopg.Connection, command_id: int, window: Window
+    session: Session, command_id: int, window: Window
 ) -> list[tuple[Run, datetime, datetime]]:
     """The last run of each feed that a command has published, with the times of begin and end."""
     rows = session.execute(query("runs_of_command"), {"command_id": command_id}).fetchall()
@@ -117,7 +118,7 @@ def begin_run(
     """Join the unfinished run of a feed and window, or begin one and join it; see `join_run`."""
     values = {"feed": feed, "first": window.first, "last": window.last}
 
-    def begin(session: psycopg.Connection) -> bool:
+    def begin(session: Session) -> bool:
         # Unfinished runs without a live process whose days a later run has covered.
         with session.transaction():
             for outdated in fetch_column(session, "abandon_outdated_runs"):
@@ -152,7 +153,7 @@ def join_run(
     values = {"feed": feed, "first": window.first, "last": window.last}
     erased = 0
 
-    def join(session: psycopg.Connection) -> Run | None:
+    def join(session: Session) -> Run | None:
         nonlocal erased
         row = session.execute(query("find_run"), values).fetchone()
         if row is None:
@@ -181,7 +182,7 @@ def leave_run(reconnecting: ReconnectingSession, run: Run) -> None:
     """Release the claims and the lock of a run that continues without this process."""
     reconnecting.on_reconnect(None)
 
-    def leave(session: psycopg.Connection) -> None:
+    def leave(session: Session) -> None:
         session.execute(query("drop_claims"), {"run_id": run.run_id})
         locks.release_session_lock(session, "run", run.run_id)
 
@@ -198,7 +199,7 @@ def finish_run(
     the run without publishing it.
     """
 
-    def finish(session: psycopg.Connection) -> bool:
+    def finish(session: Session) -> bool:
         with session.transaction():
             # Nobody adds tasks while the run is locked.
             session.execute(query("lock_run"), {"run_id": run.run_id})
@@ -209,7 +210,7 @@ def finish_run(
             finish_command(session)
         return True
 
-    def finish_command(session: psycopg.Connection) -> None:
+    def finish_command(session: Session) -> None:
         session.execute(query("finish_command"), {"command_id": command_id})
 
     try:
@@ -232,7 +233,7 @@ def stop_run(reconnecting: ReconnectingSession, run: Run, reason: str) -> None:
     Raises RunLostError if another process ended the run without stopping it.
     """
 
-    def stop(session: psycopg.Connection) -> None:
+    def stop(session: Session) -> None:
         with session.transaction():
             close_run(session, run, "stopped", reason)
 
@@ -246,7 +247,7 @@ def stop_run(reconnecting: ReconnectingSession, run: Run, reason: str) -> None:
 
 
 def close_run(
-    session: psycopg.Connection,
+    session: Session,
     run: Run,
     status: Literal["published", "stopped"],
     error: str | None = None,
@@ -275,21 +276,19 @@ def record_failure(reconnecting: ReconnectingSession, run: Run, error: Exception
         reconnecting.run(lambda session: session.execute(query("record_failure"), values))
 
 
-def read_counts(session: psycopg.Connection, run: Run) -> dict[str, Any]:
+def read_counts(session: Session, run: Run) -> dict[str, Any]:
     """The counts of the run so far, by the names of the report's fields."""
     with session.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(query("report_run"), {"run_id": run.run_id}).fetchone() or {}
 
 
-def add_request_counts(session: psycopg.Connection, run: Run, requests: int, retries: int) -> None:
+def add_request_counts(session: Session, run: Run, requests: int, retries: int) -> None:
     """Add what a process has sent to the counts of the run."""
     values = {"run_id": run.run_id, "requests": requests, "retries": retries}
     session.execute(query("add_request_counts"), values)
 
 
-def _join_again(
-    session: psycopg.Connection, run: Run, lost: int, pseudonyms: Pseudonyms, erased: int
-) -> None:
+def _join_again(session: Session, run: Run, lost: int, pseudonyms: Pseudonyms, erased: int) -> None:
     """Lock the run in a new session, and take over the claims of the lost one.
 
     The server process of the lost session may not have noticed that its client is gone, so it is
@@ -314,14 +313,14 @@ def _join_again(
     session.execute(query("renew_claims"), {"run_id": run.run_id, "lost": lost})
 
 
-def _drop_staging(session: psycopg.Connection, run_id: int) -> None:
+def _drop_staging(session: Session, run_id: int) -> None:
     session.execute(query("drop_staging"), {"run_id": run_id})
 
 
-def _count_erased(session: psycopg.Connection) -> int:
+def _count_erased(session: Session) -> int:
     return int(fetch_value(session, "count_forgotten") or 0)
 
 
-def _status_of(session: psycopg.Connection, run: Run) -> RunStatus:
+def _status_of(session: Session, run: Run) -> RunStatus:
     status: RunStatus | None = fetch_value(session, "run_status", {"run_id": run.run_id})
     return status or "missing"

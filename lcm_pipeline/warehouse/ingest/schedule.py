@@ -6,9 +6,8 @@ nor the clock of a machine changes which clients are due.
 
 from dataclasses import dataclass
 
-import psycopg
-
 from lcm_pipeline.model.windows import Window
+from lcm_pipeline.warehouse.connection import Session
 from lcm_pipeline.warehouse.queries import query
 
 # For each such period without a change, a client is read one day less often. See
@@ -29,9 +28,7 @@ class Schedule:
     quiet_days: int = QUIET_DAYS
 
 
-def schedule_clients(
-    session: psycopg.Connection, feed: str, window: Window, schedule: Schedule
-) -> None:
+def schedule_clients(session: Session, feed: str, window: Window, schedule: Schedule) -> None:
     """Create the temporary table `scheduled`, which is dropped at the end of the transaction."""
     values = {
         "feed": feed,

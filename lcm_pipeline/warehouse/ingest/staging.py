@@ -6,17 +6,17 @@ has missing ones read again. A run drops them when it ends.
 
 from collections.abc import Sequence
 
-import psycopg
 from psycopg.sql import SQL, Identifier
 
 from lcm_pipeline.model.tables import CoreTable
 from lcm_pipeline.model.tasks import Outcome
+from lcm_pipeline.warehouse.connection import Session
 from lcm_pipeline.warehouse.ingest.runs import Run
 from lcm_pipeline.warehouse.queries import column_list, fetch_value, query
 from lcm_pipeline.warehouse.sessions import analyze
 
 
-def make_staging(session: psycopg.Connection, run: Run, tables: Sequence[CoreTable]) -> None:
+def make_staging(session: Session, run: Run, tables: Sequence[CoreTable]) -> None:
     """Create the missing staging tables of the run.
 
     A table that an older version of lcm left with other columns is dropped and created again: the
@@ -39,19 +39,17 @@ def make_staging(session: psycopg.Connection, run: Run, tables: Sequence[CoreTab
             session.execute(query("make_staging"), values)
 
 
-def index_staged(session: psycopg.Connection, run: Run, table: CoreTable) -> None:
+def index_staged(session: Session, run: Run, table: CoreTable) -> None:
     """Index the run's staged rows by task."""
     session.execute(query("index_staging"), {"run_id": run.run_id, "table_name": table.name})
 
 
-def analyze_staged(session: psycopg.Connection, run: Run, table: CoreTable) -> None:
+def analyze_staged(session: Session, run: Run, table: CoreTable) -> None:
     """Analyze the run's staged rows; only the columns of joins, which is cheaper."""
     analyze(session, f"staging.{_staging_name(run, table)}", ["task_id", *table.key])
 
 
-def copy_records(
-    session: psycopg.Connection, run: Run, table: CoreTable, outcomes: Sequence[Outcome]
-) -> None:
+def copy_records(session: Session, run: Run, table: CoreTable, outcomes: Sequence[Outcome]) -> None:
     """Copy the records of some outcomes into the run's staging table."""
     if not any(table.name in outcome.staged.records for outcome in outcomes):
         return

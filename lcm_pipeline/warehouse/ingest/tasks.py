@@ -16,6 +16,7 @@ from psycopg.sql import SQL
 from lcm_pipeline.model.tables import CoreTable
 from lcm_pipeline.model.tasks import MAX_UNKNOWN_FIELDS, Outcome, Task
 from lcm_pipeline.model.texts import shorten
+from lcm_pipeline.warehouse.connection import Session
 from lcm_pipeline.warehouse.ingest.resets import reset_clients
 from lcm_pipeline.warehouse.ingest.runs import Run
 from lcm_pipeline.warehouse.ingest.schedule import Schedule, schedule_clients
@@ -24,7 +25,7 @@ from lcm_pipeline.warehouse.queries import fetch_column, fetch_rows, fetch_value
 from lcm_pipeline.warehouse.redaction import rule_of
 from lcm_pipeline.warehouse.sessions import analyze
 
-AddTasks = Callable[[psycopg.Connection, Run], None]
+AddTasks = Callable[[Session, Run], None]
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +68,7 @@ class OtherReader(NamedTuple):
 
 
 def prepare_run(
-    session: psycopg.Connection,
+    session: Session,
     run: Run,
     tables: Sequence[CoreTable],
     add_tasks: AddTasks,
@@ -91,7 +92,7 @@ def prepare_run(
     return True
 
 
-def add_client_tasks(session: psycopg.Connection, run: Run, schedule: Schedule) -> None:
+def add_client_tasks(session: Session, run: Run, schedule: Schedule) -> None:
     """Add a task for each due client of the window's roster; existing tasks stay as they are."""
     values = {"run_id": run.run_id}
     with session.transaction():
@@ -103,7 +104,7 @@ def add_client_tasks(session: psycopg.Connection, run: Run, schedule: Schedule) 
         analyze(session, "sync.fetches", columns)
 
 
-def add_reread_tasks(session: psycopg.Connection, run: Run, client_ids: Sequence[int]) -> None:
+def add_reread_tasks(session: Session, run: Run, client_ids: Sequence[int]) -> None:
     """Add tasks that read some clients in full, up to date or not.
 
     A run that was joined keeps its other tasks. No other client was due, so none is deferred.
@@ -117,25 +118,23 @@ def add_reread_tasks(session: psycopg.Connection, run: Run, client_ids: Sequence
         session.execute(query("reopen_clients"), values)
 
 
-def add_day_tasks(session: psycopg.Connection, run: Run, days: Iterable[date]) -> None:
+def add_day_tasks(session: Session, run: Run, days: Iterable[date]) -> None:
     """Add a task for each registration day; existing tasks stay as they are."""
     session.execute(query("add_day_tasks"), {"run_id": run.run_id, "days": list(days)})
 
 
-def reopen_pages(session: psycopg.Connection, run: Run, from_page: int) -> None:
+def reopen_pages(session: Session, run: Run, from_page: int) -> None:
     """Reopen tasks whose history was in a single page of `from_page` rows or more; 0 for all."""
     session.execute(query("reopen_pages"), {"run_id": run.run_id, "from_page": from_page})
 
 
-def store_task_counts(session: psycopg.Connection, run: Run) -> TaskCounts:
+def store_task_counts(session: Session, run: Run) -> TaskCounts:
     """Store the number of tasks on the run, and return the counts."""
     row = session.execute(query("store_task_counts"), {"run_id": run.run_id}).fetchone()
     return TaskCounts(*row) if row else TaskCounts(0, 0)
 
 
-def claim_tasks(
-    session: psycopg.Connection, run: Run, *, after: Task | None, most: int
-) -> list[Task]:
+def claim_tasks(session: Session, run: Run, *, after: Task | None, most: int) -> list[Task]:
     """Claim up to `most` unclaimed tasks for this session, in ledger order after the one given."""
     values = {
         "run_id": run.run_id,
@@ -146,45 +145,45 @@ def claim_tasks(
     return fetch_rows(session, Task, "claim_tasks", values)
 
 
-def drop_claims(session: psycopg.Connection, run: Run) -> None:
+def drop_claims(session: Session, run: Run) -> None:
     """Release the tasks that this session has claimed and not read."""
     session.execute(query("drop_claims"), {"run_id": run.run_id})
 
 
-def count_pending(session: psycopg.Connection, run: Run) -> int:
+def count_pending(session: Session, run: Run) -> int:
     """The number of tasks of the run not read yet, whichever session has claimed them."""
     return int(fetch_value(session, "count_pending_tasks", {"run_id": run.run_id}) or 0)
 
 
-def pending_elsewhere(session: psycopg.Connection, run: Run) -> OtherReader | None:
+def pending_elsewhere(session: Session, run: Run) -> OtherReader | None:
     """Another session that has claimed pending tasks of the run; None if there is none."""
     row = session.execute(query("pending_elsewhere"), {"run_id": run.run_id}).fetchone()
     return OtherReader(*row) if row and row[0] else None
 
 
-def probe_tasks(session: psycopg.Connection, run: Run) -> list[Task]:
+def probe_tasks(session: Session, run: Run) -> list[Task]:
     """A few tasks that should succeed, to try before a run stops on failures."""
     return fetch_rows(session, Task, "probe_tasks", {"run_id": run.run_id, "feed": run.feed})
 
 
-def probe_clients(session: psycopg.Connection) -> list[tuple[str, int]]:
+def probe_clients(session: Session) -> list[tuple[str, int]]:
     """A few clients, each with a feed to request; clients that were read come first."""
     rows = session.execute(query("probe_clients"))
     return [(row[0], row[1]) for row in rows.fetchall()]
 
 
-def has_read(session: psycopg.Connection, run: Run) -> bool:
+def has_read(session: Session, run: Run) -> bool:
     """Whether any process has read a task of the run, including one that was killed since."""
     return bool(fetch_value(session, "has_read", {"run_id": run.run_id}))
 
 
-def largest_single_page(session: psycopg.Connection, run: Run) -> tuple[int, int] | None:
+def largest_single_page(session: Session, run: Run) -> tuple[int, int] | None:
     """The client with the largest history that was in a single page, and its number of rows."""
     row = session.execute(query("largest_single_page"), {"run_id": run.run_id}).fetchone()
     return (row[0], row[1]) if row else None
 
 
-def fail_client(session: psycopg.Connection, run: Run, client_id: int, error: str) -> None:
+def fail_client(session: Session, run: Run, client_id: int, error: str) -> None:
     """Mark a client's tasks as failed after it was read; its staged rows are not published."""
     values = {"run_id": run.run_id, "client_id": client_id, "error": error}
     with session.transaction():
@@ -193,7 +192,7 @@ def fail_client(session: psycopg.Connection, run: Run, client_id: int, error: st
 
 
 def record_outcomes(
-    session: psycopg.Connection, run: Run, tables: Sequence[CoreTable], outcomes: Sequence[Outcome]
+    session: Session, run: Run, tables: Sequence[CoreTable], outcomes: Sequence[Outcome]
 ) -> list[Outcome]:
     """Stage the records of some outcomes and close their tasks, in one transaction.
 
@@ -214,7 +213,7 @@ def record_outcomes(
 
 
 def _record(
-    session: psycopg.Connection, run: Run, tables: Sequence[CoreTable], outcomes: Sequence[Outcome]
+    session: Session, run: Run, tables: Sequence[CoreTable], outcomes: Sequence[Outcome]
 ) -> None:
     with session.transaction():
         # A batch that a crash of the server loses is read again, like its unlogged rows.
@@ -247,7 +246,7 @@ def _as_failure(outcome: Outcome, error: Exception) -> Outcome:
     return Outcome(outcome.task, "failed", outcome.read_at, error=reason)
 
 
-def _close(session: psycopg.Connection, run: Run, outcomes: Sequence[Outcome]) -> dict[int, int]:
+def _close(session: Session, run: Run, outcomes: Sequence[Outcome]) -> dict[int, int]:
     """Close the tasks that this session still holds; returns the attempts by task id."""
     columns = {
         "task_id": [outcome.task.task_id for outcome in outcomes],
@@ -271,7 +270,7 @@ def _close(session: psycopg.Connection, run: Run, outcomes: Sequence[Outcome]) -
     return dict(rows.fetchall())
 
 
-def _quarantine(session: psycopg.Connection, run: Run, outcomes: Sequence[Outcome]) -> None:
+def _quarantine(session: Session, run: Run, outcomes: Sequence[Outcome]) -> None:
     bad = [row for outcome in outcomes for row in outcome.staged.bad_rows]
     if bad:
         session.cursor().executemany(

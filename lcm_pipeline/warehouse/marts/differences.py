@@ -6,9 +6,9 @@ While the rows are written, the temporary table `differing` holds the rows to in
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import psycopg
 from psycopg.sql import SQL, Composed, Identifier
 
+from lcm_pipeline.warehouse.connection import Session
 from lcm_pipeline.warehouse.marts.definitions import Mart
 from lcm_pipeline.warehouse.queries import column_list, composed, fetch_column, query
 from lcm_pipeline.warehouse.sessions import analyze
@@ -27,7 +27,7 @@ def formula_of(mart: Mart) -> Identifier:
     return Identifier("refresh", mart.name)
 
 
-def columns_of(session: psycopg.Connection, mart: Mart) -> list[tuple[str, str]]:
+def columns_of(session: Session, mart: Mart) -> list[tuple[str, str]]:
     """The columns of a mart, in order, with their types."""
     found = session.execute(query("columns_of_mart"), {"mart": f"mart.{mart.name}"}).fetchall()
     return [(str(name), str(kind)) for name, kind in found]
@@ -35,7 +35,7 @@ def columns_of(session: psycopg.Connection, mart: Mart) -> list[tuple[str, str]]
 
 @contextmanager
 def write_differing(
-    session: psycopg.Connection,
+    session: Session,
     mart: Mart,
     computed: Identifier,
     computed_where: SQL | Composed,
@@ -65,7 +65,7 @@ def write_differing(
     session.execute("drop table differing")
 
 
-def replace_rows(session: psycopg.Connection, mart: Mart) -> int:
+def replace_rows(session: Session, mart: Mart) -> int:
     """Compute a mart with a key in full, and write the rows that differ; returns the number."""
     names = [name for name, _ in columns_of(session, mart)]
     session.execute(
@@ -87,14 +87,14 @@ def replace_rows(session: psycopg.Connection, mart: Mart) -> int:
     return rows
 
 
-def replace_all_rows(session: psycopg.Connection, mart: Mart) -> int:
+def replace_all_rows(session: Session, mart: Mart) -> int:
     """Write all rows of a mart by client again; returns the number."""
     session.execute(SQL("delete from {}").format(table_of(mart)))
     filled = composed("replace_all_rows", mart=table_of(mart), formula=formula_of(mart))
     return session.execute(filled).rowcount
 
 
-def analyze_if_many(session: psycopg.Connection, mart: Mart, rows: int) -> None:
+def analyze_if_many(session: Session, mart: Mart, rows: int) -> None:
     """Analyze the columns by which later formulas join and filter, after many rows were written.
 
     Autovacuum analyzes the others.

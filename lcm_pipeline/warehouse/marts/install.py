@@ -14,6 +14,7 @@ from contextlib import suppress
 import psycopg
 from psycopg.sql import SQL, Identifier
 
+from lcm_pipeline.warehouse.connection import Session
 from lcm_pipeline.warehouse.marts.definitions import Mart, marts
 from lcm_pipeline.warehouse.marts.incremental import IncrementalRefresher
 from lcm_pipeline.warehouse.marts.progress import logged_progress
@@ -29,12 +30,12 @@ class MartInUseError(Exception):
     """Views of other users read a mart and cannot be created again; nothing was changed."""
 
 
-def definitions_differ(session: psycopg.Connection) -> bool:
+def definitions_differ(session: Session) -> bool:
     """Whether a mart is missing, has changed, or no longer has a file."""
     return _installed(session) != {mart.name: mart.checksum for mart in marts()}
 
 
-def install_marts(session: psycopg.Connection) -> list[str]:
+def install_marts(session: Session) -> list[str]:
     """Install new and changed marts in one transaction; returns their names.
 
     Raises MartInUseError or psycopg.Error; then nothing has changed.
@@ -52,12 +53,12 @@ def install_marts(session: psycopg.Connection) -> list[str]:
     return [mart.name for mart in changed]
 
 
-def _installed(session: psycopg.Connection) -> dict[str, str]:
+def _installed(session: Session) -> dict[str, str]:
     rows = session.execute(query("installed_marts")).fetchall()
     return {str(name): str(checksum) for name, checksum in rows}
 
 
-def _replace(session: psycopg.Connection, changed: list[Mart]) -> bool:
+def _replace(session: Session, changed: list[Mart]) -> bool:
     """Replace views in place; changes nothing and returns False if that is not possible.
 
     Stored marts, and views whose columns change, have to be recreated.
@@ -82,7 +83,7 @@ def _with_readers(wanted: Sequence[Mart], changed: list[Mart]) -> list[Mart]:
     return [mart for mart in wanted if mart.name in affected]
 
 
-def _recreate(session: psycopg.Connection, affected: list[Mart], surplus: set[str]) -> None:
+def _recreate(session: Session, affected: list[Mart], surplus: set[str]) -> None:
     """Drop and create the affected marts, and the views of other users that read them."""
     grants = session.execute(query("mart_grants")).fetchall()
     indexes = session.execute(query("mart_indexes")).fetchall()
@@ -125,7 +126,7 @@ def _recreate(session: psycopg.Connection, affected: list[Mart], surplus: set[st
     _require_kept(session, attached)
 
 
-def _give_to_owner(session: psycopg.Connection, mart: Mart) -> None:
+def _give_to_owner(session: Session, mart: Mart) -> None:
     row = session.execute(query("owner_of_marts")).fetchone()
     assert row is not None  # noqa: S101 - the schema exists
     owner, has_loader = row
@@ -135,7 +136,7 @@ def _give_to_owner(session: psycopg.Connection, mart: Mart) -> None:
         session.execute(SQL("grant insert, update, delete on {} to lcm_loader").format(table))
 
 
-def _drop(session: psycopg.Connection, names: list[str]) -> dict[str, list[str]]:
+def _drop(session: Session, names: list[str]) -> dict[str, list[str]]:
     """Drop marts; returns the views of other users dropped with them, and their definitions."""
     others = _other_views(session)
     for name, kind in session.execute(query("present_marts"), {"names": names}).fetchall():
@@ -149,13 +150,13 @@ def _drop(session: psycopg.Connection, names: list[str]) -> dict[str, list[str]]
     return {name: statements for name, statements in others.items() if name not in left}
 
 
-def _other_views(session: psycopg.Connection) -> dict[str, list[str]]:
+def _other_views(session: Session) -> dict[str, list[str]]:
     """The views of other users that read our marts, with the statements that create each."""
     ours = list(_installed(session))
     return dict(session.execute(query("views_of_others"), {"names": ours}).fetchall())
 
 
-def _recreate_other_views(session: psycopg.Connection, dropped: dict[str, list[str]]) -> None:
+def _recreate_other_views(session: Session, dropped: dict[str, list[str]]) -> None:
     """Create the dropped views of other users again.
 
     Raises MartInUseError, which lists the views that no longer fit or that the user may not create.
@@ -177,7 +178,7 @@ def _recreate_other_views(session: psycopg.Connection, dropped: dict[str, list[s
         )
 
 
-def _recreate_other_indexes(session: psycopg.Connection, dropped: dict[str, str]) -> None:
+def _recreate_other_indexes(session: Session, dropped: dict[str, str]) -> None:
     """Create the dropped indexes that the files of the marts do not create; logs what cannot be.
 
     They only make queries faster, so they stop no migration. Unique ones are not given: a key of
@@ -196,7 +197,7 @@ def _recreate_other_indexes(session: psycopg.Connection, dropped: dict[str, str]
             )
 
 
-def _objects_on_marts(session: psycopg.Connection) -> set[str]:
+def _objects_on_marts(session: Session) -> set[str]:
     """Functions, triggers, columns and others of users that are dropped with marts, by name.
 
     The name of a right on columns, and of a table in a publication, is the statement that adds it.
@@ -204,7 +205,7 @@ def _objects_on_marts(session: psycopg.Connection) -> set[str]:
     return set(fetch_column(session, "objects_on_marts"))
 
 
-def _require_kept(session: psycopg.Connection, attached: set[str]) -> None:
+def _require_kept(session: Session, attached: set[str]) -> None:
     """Add dropped rights on columns, and tables to publications, again.
 
     Raises MartInUseError if something else is gone, or may not be added.

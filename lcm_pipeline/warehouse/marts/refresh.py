@@ -18,7 +18,7 @@ from psycopg.pq import TransactionStatus
 
 from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.warehouse import locks
-from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.marts.definitions import Mart, marts, marts_read, sources_below
 from lcm_pipeline.warehouse.marts.differences import replace_rows, table_of
 from lcm_pipeline.warehouse.marts.incremental import IncrementalRefresher
@@ -78,7 +78,7 @@ def are_up_to_date(warehouse: Warehouse) -> bool:
         return not marts_behind(session)
 
 
-def marts_behind(session: psycopg.Connection) -> list[str]:
+def marts_behind(session: Session) -> list[str]:
     """The stored marts that do not show the facts, parameters and names as they are now."""
     skipped = [mart for mart in marts() if mart.kind != "view" and not mart.is_never_skipped]
     signatures = _signatures(session, skipped)
@@ -99,13 +99,13 @@ def refresh_completeness(warehouse: Warehouse) -> None:
         )  # fmt: skip
 
 
-def invalidate_refreshes(session: psycopg.Connection, names: Sequence[str]) -> None:
+def invalidate_refreshes(session: Session, names: Sequence[str]) -> None:
     """Invalidate the digests of these marts, so that the next refresh computes them."""
     session.execute(query("invalidate_refreshes"), {"names": list(names)})
 
 
 def _refresh_exclusively(
-    session: psycopg.Connection, wanted: list[Mart], everything: bool
+    session: Session, wanted: list[Mart], everything: bool
 ) -> list[MartRefresh]:
     """Refresh under the lock, taken first: a snapshot from before the wait would be outdated."""
     session.isolation_level = IsolationLevel.REPEATABLE_READ
@@ -121,7 +121,7 @@ def _refresh_exclusively(
 
 
 def _refresh(
-    session: psycopg.Connection,
+    session: Session,
     wanted: list[Mart],
     everything: bool,
     begin: Callable[[str], None],
@@ -154,7 +154,7 @@ def _refresh(
     return refreshed
 
 
-def _record_published_figures(session: psycopg.Connection, refreshed: set[str]) -> None:
+def _record_published_figures(session: Session, refreshed: set[str]) -> None:
     """Record the first figures of new days and months, and figures of past months that changed.
 
     Not from marts that were not refreshed, because a failed check blocks them.
@@ -177,7 +177,7 @@ def _split(wanted: list[Mart]) -> tuple[list[Mart], list[Mart]]:
     return first, [mart for mart in wanted if mart not in first]
 
 
-def _signatures(session: psycopg.Connection, wanted: list[Mart]) -> dict[str, str]:
+def _signatures(session: Session, wanted: list[Mart]) -> dict[str, str]:
     """The digest of what each mart is made of: feeds and names below it, and parameters."""
     states: dict[str, str | None] = dict(session.execute(query("states_of_sources")).fetchall())
     below = sources_below()
@@ -191,14 +191,14 @@ def _signatures(session: psycopg.Connection, wanted: list[Mart]) -> dict[str, st
     }
 
 
-def _find_up_to_date(session: psycopg.Connection, signatures: dict[str, str]) -> set[str]:
+def _find_up_to_date(session: Session, signatures: dict[str, str]) -> set[str]:
     """The marts that show this state already."""
     rows: dict[str, str] = dict(session.execute(query("refreshed_marts")).fetchall())
     return {name for name, found in signatures.items() if rows.get(name) == found}
 
 
 def _refresh_one(
-    session: psycopg.Connection,
+    session: Session,
     mart: Mart,
     refresher: IncrementalRefresher | None,
     *,

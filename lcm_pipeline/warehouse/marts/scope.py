@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Self
 
-import psycopg
 from psycopg.sql import SQL, Identifier
 
+from lcm_pipeline.warehouse.connection import Session
 from lcm_pipeline.warehouse.queries import composed, fetch_row, fetch_value, queries, query
 from lcm_pipeline.warehouse.sessions import analyze
 
@@ -71,13 +71,13 @@ class Scope:
     client, and sums over clients, stay as they are.
     """
 
-    session: psycopg.Connection
+    session: Session
     is_full: bool
     changes: ChangesSinceRefresh = field(default_factory=ChangesSinceRefresh)
     is_empty: bool = field(default=False, init=False)
 
     @classmethod
-    def of_changes(cls, session: psycopg.Connection, *, is_full: bool) -> Self:
+    def of_changes(cls, session: Session, *, is_full: bool) -> Self:
         """The scope of the changes since the last refresh; is_full: of everything instead."""
         changes = fetch_row(session, ChangesSinceRefresh, "days_passed") or ChangesSinceRefresh()
         scope = cls(session, is_full or changes.is_full, changes)
@@ -100,7 +100,7 @@ class Scope:
         return scope
 
     @classmethod
-    def of_everyone(cls, session: psycopg.Connection) -> Self:
+    def of_everyone(cls, session: Session) -> Self:
         """The scope of new tables. Changes that publishes recorded stay, for the other tables."""
         scope = cls(session, is_full=True)
         scope._fill()

@@ -6,10 +6,10 @@ unreadable cell is stored as rejected, and counts for the push that begins next;
 client cannot be stored.
 """
 
-import psycopg
 from psycopg.sql import SQL
 
 from lcm_pipeline.model.profiles import REQUESTED_BY, UpdateFile
+from lcm_pipeline.warehouse.connection import Session
 from lcm_pipeline.warehouse.queries import column_list, fetch_value
 from lcm_pipeline.warehouse.redaction import redact_rows
 
@@ -25,7 +25,7 @@ _TYPES = {
 }
 
 
-def load_file(session: psycopg.Connection, file: UpdateFile) -> int:
+def load_file(session: Session, file: UpdateFile) -> int:
     """Load a file in one transaction; returns how many rows, 0 if it is loaded already."""
     rows = [row for row in file.rows if file.client_of(row) is not None]
     columns = (*file.columns, "load_digest", "status", "last_error")
@@ -51,6 +51,6 @@ def load_file(session: psycopg.Connection, file: UpdateFile) -> int:
     return len(rows)
 
 
-def is_loaded(session: psycopg.Connection, file: UpdateFile) -> bool:
+def is_loaded(session: Session, file: UpdateFile) -> bool:
     """Whether rows of the file are waiting in the outbox already."""
     return bool(fetch_value(session, "is_load_waiting", {"digest": file.digest}))

@@ -10,6 +10,7 @@ import psycopg
 from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.waiting import wait_until
 from lcm_pipeline.warehouse import locks
+from lcm_pipeline.warehouse.connection import Session
 from lcm_pipeline.warehouse.queries import fetch_value, query
 from lcm_pipeline.warehouse.request_limits import RequestLimitsError
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
@@ -50,7 +51,7 @@ SEND_CHECK_ERRORS: tuple[type[Exception], ...] = (
 def acquire_push_lock(reconnecting: ReconnectingSession) -> None:
     """Take the push lock; raises PushRunningError if another process holds it."""
 
-    def lock(session: psycopg.Connection) -> bool:
+    def lock(session: Session) -> bool:
         return wait_until(lambda: locks.try_exclusive(session, "push"), within=_PATIENCE_SECONDS)
 
     if not reconnecting.run(lock):
@@ -64,7 +65,7 @@ def keep_push_lock(reconnecting: ReconnectingSession, push_id: int) -> None:
     The caller's next statement raises PushLostError if another push has begun meanwhile.
     """
 
-    def relock(session: psycopg.Connection, lost: int) -> None:
+    def relock(session: Session, lost: int) -> None:
         holder = {"kind": "push", "lock_id": locks.EXCLUSIVE, "lost": lost}
 
         def lock() -> bool:
@@ -90,7 +91,7 @@ def quiet_seconds(max_rps: float | None) -> float | None:
     return None if max_rps is None else max(1.0, 1.0 / max_rps)
 
 
-def may_send(session: psycopg.Connection, quiet: float | None) -> bool:
+def may_send(session: Session, quiet: float | None) -> bool:
     """Whether a request may be sent now. Call it in the session that holds the lock.
 
     quiet: a sync must have ended at least so many seconds ago; None if sync and push do not share a
@@ -103,6 +104,6 @@ def may_send(session: psycopg.Connection, quiet: float | None) -> bool:
     return not fetch_value(session, "is_syncing", {"quiet": quiet})
 
 
-def was_pushing(session: psycopg.Connection, quiet: float) -> bool:
+def was_pushing(session: Session, quiet: float) -> bool:
     """Whether a push may have sent a request within the last `quiet` seconds."""
     return bool(fetch_value(session, "was_pushing", {"quiet": quiet}))

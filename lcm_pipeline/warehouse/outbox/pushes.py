@@ -7,8 +7,7 @@ the next one.
 import getpass
 from dataclasses import dataclass
 
-import psycopg
-
+from lcm_pipeline.warehouse.connection import Session
 from lcm_pipeline.warehouse.outbox.push_lock import PushLostError, keep_push_lock
 from lcm_pipeline.warehouse.queries import fetch_row, fetch_rows, query
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
@@ -64,7 +63,7 @@ class Reason:
 def begin_push(reconnecting: ReconnectingSession, undo_of: int | None = None) -> Push:
     """Begin a push under the push lock, and close the pushes of dead processes."""
 
-    def begin(session: psycopg.Connection) -> Push:
+    def begin(session: Session) -> Push:
         with session.transaction():
             session.execute(query("close_dead_pushes"))
             values = {"requested_by": _user_name(), "undo_of": undo_of}
@@ -95,13 +94,13 @@ def end_push(
     return report
 
 
-def reasons_of(session: psycopg.Connection, push_id: int, most: int) -> list[Reason]:
+def reasons_of(session: Session, push_id: int, most: int) -> list[Reason]:
     """Why updates of a push were rejected, partial or failed, the most frequent first."""
     values = {"push_id": push_id, "most": most}
     return fetch_rows(session, Reason, "reasons_of_push", values)
 
 
-def put_back_refused(session: psycopg.Connection, push: Push) -> None:
+def put_back_refused(session: Session, push: Push) -> None:
     """Make the updates that the API refused in this push pending again."""
     session.execute(query("put_back_refused_updates"), {"push_id": push.push_id})
 

@@ -6,11 +6,11 @@ of an undo is an ordinary undo.
 
 from dataclasses import dataclass, field
 
-import psycopg
 from psycopg.types.json import Jsonb
 
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.model.profiles import Value
+from lcm_pipeline.warehouse.connection import Session
 from lcm_pipeline.warehouse.queries import fetch_value, query
 from lcm_pipeline.warehouse.redaction import redact_rows
 
@@ -46,7 +46,7 @@ class Undo:
         return bool(self.values) or self.is_resumed
 
 
-def find_undo(session: psycopg.Connection, push_id: int) -> Undo:
+def find_undo(session: Session, push_id: int) -> Undo:
     """Find what the undo of a push would restore; raises UndoError if there is no such push."""
     values = {"push_id": push_id}
     if session.execute(query("push_status"), values).fetchone() is None:
@@ -64,7 +64,7 @@ def find_undo(session: psycopg.Connection, push_id: int) -> Undo:
     return undo
 
 
-def store_undo(session: psycopg.Connection, push_id: int) -> Undo:
+def store_undo(session: Session, push_id: int) -> Undo:
     """Store the updates of an undo in the outbox, unless those of an interrupted undo are there."""
     with redact_rows(f"the undo of push {push_id}"), session.transaction():
         undo = find_undo(session, push_id)

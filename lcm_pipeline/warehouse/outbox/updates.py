@@ -15,6 +15,7 @@ from psycopg.types.json import Jsonb
 
 from lcm_pipeline.model.profiles import AttemptResult, KnownProfile, ProfileUpdate, Values
 from lcm_pipeline.transform.profiles import ValidatedUpdate
+from lcm_pipeline.warehouse.connection import Session
 from lcm_pipeline.warehouse.outbox.pushes import Push
 from lcm_pipeline.warehouse.outbox.waiting import as_update, known_profiles
 from lcm_pipeline.warehouse.queries import fetch_value, query
@@ -42,7 +43,7 @@ UpdateStatus = Literal["pending", "sending", "sent", "partial", "rejected", "fai
 
 
 def claim_update(
-    session: psycopg.Connection, push: Push, update_id: int, validate: Validate
+    session: Session, push: Push, update_id: int, validate: Validate
 ) -> Claim | UpdateStatus | None:
     """Claim an update, or finish one that needs no request, in one transaction.
 
@@ -71,7 +72,7 @@ def claim_update(
         return _claim(cursor, push, row, validated.values, validated.before)
 
 
-def finish_update(session: psycopg.Connection, claim: Claim, result: AttemptResult) -> UpdateStatus:
+def finish_update(session: Session, claim: Claim, result: AttemptResult) -> UpdateStatus:
     """Record the result of an attempt; returns the new status of the update."""
     status = _status_after(claim, result)
     values = {
@@ -86,7 +87,7 @@ def finish_update(session: psycopg.Connection, claim: Claim, result: AttemptResu
 
 
 def set_update_aside(
-    session: psycopg.Connection, push: Push, update_id: int, error: str
+    session: Session, push: Push, update_id: int, error: str
 ) -> UpdateStatus | None:
     """Reject an update that cannot be claimed; one that may have been sent stays in `sending`."""
     values = {"push_id": push.push_id, "update_id": update_id, "error": error}

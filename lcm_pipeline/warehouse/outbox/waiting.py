@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import psycopg
 from psycopg.rows import dict_row
 
 from lcm_pipeline.model.profiles import KnownProfile, ProfileUpdate, Value, Values
+from lcm_pipeline.warehouse.connection import Session
 from lcm_pipeline.warehouse.outbox.pushes import Push, PushReport
 from lcm_pipeline.warehouse.queries import fetch_column, fetch_rows, fetch_value, query
 
@@ -40,20 +40,20 @@ class StuckUpdate:
 
 
 def next_updates(
-    session: psycopg.Connection, push: Push, *, after: int, most: int
+    session: Session, push: Push, *, after: int, most: int
 ) -> list[WaitingUpdate]:
     """The next updates that the push may take, oldest first, with ids above `after`."""
     values = {**vars(push), "after": after, "most": most}
     return fetch_rows(session, WaitingUpdate, "next_updates", values)
 
 
-def count_waiting(session: psycopg.Connection, push: Push) -> int:
+def count_waiting(session: Session, push: Push) -> int:
     """How many updates the push may still take."""
     return int(fetch_value(session, "count_waiting", vars(push)) or 0)
 
 
 def read_waiting(
-    session: psycopg.Connection, *, after: int, most: int
+    session: Session, *, after: int, most: int
 ) -> list[tuple[ProfileUpdate, Values | None]]:
     """Waiting updates, oldest first, each with the values of a request whose outcome is unknown."""
     everything = Push(0, _NO_LIMIT)
@@ -64,19 +64,19 @@ def read_waiting(
     return [(as_update(row), row["sent_values"]) for row in rows]
 
 
-def clients_in_roster(session: psycopg.Connection, client_ids: Sequence[int]) -> set[int]:
+def clients_in_roster(session: Session, client_ids: Sequence[int]) -> set[int]:
     """Those of the clients that are in the roster."""
     return set(fetch_column(session, "clients_in_roster", {"client_ids": list(client_ids)}))
 
 
-def stuck_updates(session: psycopg.Connection, push: PushReport, most: int) -> list[StuckUpdate]:
+def stuck_updates(session: Session, push: PushReport, most: int) -> list[StuckUpdate]:
     """Updates that a push left for another attempt, and how many later ones each holds back."""
     values = {"undo_of": push.undo_of, "most": most}
     return fetch_rows(session, StuckUpdate, "stuck_updates", values)
 
 
 def known_profiles(
-    session: psycopg.Connection, client_ids: Sequence[int]
+    session: Session, client_ids: Sequence[int]
 ) -> dict[int, KnownProfile]:
     """What is known of the profiles of some clients, by client."""
     last_sent: dict[int, dict[str, Value]] = {}

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 
-import psycopg
-
 from lcm_pipeline.model.forgotten import Forgotten, forgotten_by
 from lcm_pipeline.model.pseudonyms import PseudonymKeyError, Pseudonyms
+from lcm_pipeline.warehouse.connection import Session
 from lcm_pipeline.warehouse.queries import fetch_column, query
 
 
-def load_forgotten(session: psycopg.Connection, keys: Sequence[bytes]) -> Forgotten:
+def load_forgotten(session: Session, keys: Sequence[bytes]) -> Forgotten:
     """The erased persons. keys: of the settings. Raises ForgottenKeyError if one is missing."""
     rows = session.execute(query("forgotten_clients")).fetchall()
     if not rows:
@@ -18,9 +17,7 @@ def load_forgotten(session: psycopg.Connection, keys: Sequence[bytes]) -> Forgot
     return forgotten_by([*keys, *made], rows)
 
 
-def require_pseudonyms(
-    session: psycopg.Connection, pseudonyms: Pseudonyms, *, is_run: bool = False
-) -> None:
+def require_pseudonyms(session: Session, pseudonyms: Pseudonyms, *, is_run: bool = False) -> None:
     """Raise PseudonymKeyError unless all stored rows are hashed with these keys.
 
     is_run: for a run, whose lock the autocommit session holds. The check then waits for a
