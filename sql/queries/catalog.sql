@@ -235,25 +235,36 @@ where
     )
 order by table_name;
 
--- name: present_marts
--- purpose: the kind of relation of some marts in the database
+-- name: drops_of_marts
+-- purpose: the statements that drop some marts, with everything that reads them
 -- parameters: names
+-- `if exists`, as the cascade of an earlier one may have dropped a mart already.
 select
-    relname,
-    case relkind when 'v' then 'view' when 'm' then 'materialized view' else 'table' end as kind
+    format(
+        'drop %%s if exists mart.%%I cascade',
+        case relkind when 'v' then 'view' when 'm' then 'materialized view' else 'table' end,
+        relname
+    ) as statement
 from pg_class
 where
     relnamespace = 'mart'::regnamespace
     and relkind in ('v', 'm', 'r')
-    and relname = any(%(names)s);
+    and relname = any(%(names)s)
+union all
+select format('drop view if exists refresh.%%I cascade', named.mart)
+from unnest(%(names)s::text[]) as named (mart);
 
 -- name: mart_grants
--- purpose: the grants on each mart to other roles; role is null for public
+-- purpose: the grants on each mart to other roles, and the statement that grants each again
 select
     classes.relname,
-    pg_get_userbyid(nullif(granted.grantee, 0)) as role,
-    granted.privilege_type,
-    granted.is_grantable
+    format(
+        'grant %s on mart.%I to %s%s',
+        granted.privilege_type,
+        classes.relname,
+        coalesce(quote_ident(pg_get_userbyid(nullif(granted.grantee, 0))), 'public'),
+        case when granted.is_grantable then ' with grant option' end
+    ) as statement
 from pg_class as classes
 cross join aclexplode(classes.relacl) as granted
 where classes.relnamespace = 'mart'::regnamespace and granted.grantee <> classes.relowner;
@@ -527,13 +538,20 @@ from found
 cross join target
 order by found.place, found.thing;
 
--- name: owner_of_marts
--- purpose: the owner of the schema mart, and whether there is a role lcm_loader
+-- name: rights_on_new_mart
+-- purpose: the statements that give a stored mart to the owner of the schema, and a table to lcm_loader to fill
+-- parameters: mart_name, is_table
+-- Sessions of lcm_loader refresh a materialized view through a function of its owner.
 select
-    pg_get_userbyid(nspowner) as owner_name,
-    exists (select from pg_roles where rolname = 'lcm_loader') as has_loader
+    format(
+        'alter table mart.%%I owner to %%I', %(mart_name)s::text, pg_get_userbyid(nspowner)
+    ) as statement
 from pg_namespace
-where nspname = 'mart';
+where nspname = 'mart'
+union all
+select format('grant insert, update, delete on mart.%%I to lcm_loader', %(mart_name)s::text)
+from pg_roles
+where %(is_table)s and rolname = 'lcm_loader';
 
 -- name: partitions_of
 -- purpose: the names of a table's partitions

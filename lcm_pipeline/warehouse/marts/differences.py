@@ -1,6 +1,6 @@
 """Writes only those rows of a mart that differ from what its formula returns now.
 
-While the rows are written, the temporary table `differing` holds the rows to insert and to delete.
+The temporary table `differing` has the rows to insert and to delete.
 """
 
 from collections.abc import Iterator
@@ -41,7 +41,10 @@ def write_differing(
     computed_where: SQL | Composed,
     stored_where: SQL | Composed,
 ) -> Iterator[int]:
-    """Delete and insert the rows that differ; yields the number inserted.
+    """Delete and insert the rows that differ, then yield the number inserted.
+
+    Within the context the temporary table `differing` has the rows that were written and deleted;
+    if it is left by an error, the rollback removes the table.
 
     computed: the relation with the new rows. computed_where, stored_where: a join or a condition
     that limits the rows to compare; the mart's own are called `stored`.
@@ -51,12 +54,11 @@ def write_differing(
         composed(
             "compare_rows",
             columns=names,
-            computed=SQL("select {} from {} {}").format(
-                column_list(names), computed, computed_where
-            ),
-            stored=SQL("select {}, stored.ctid as refresh_place from {} as stored {}").format(
-                column_list(names, "stored"), table_of(mart), stored_where
-            ),
+            stored_columns=column_list(names, "stored"),
+            computed=computed,
+            computed_where=computed_where,
+            mart=table_of(mart),
+            stored_where=stored_where,
         )
     )
     session.execute(composed("delete_differing", mart=table_of(mart)))

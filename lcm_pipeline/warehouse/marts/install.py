@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 import psycopg
-from psycopg.sql import SQL, Identifier
 
 from lcm_pipeline.warehouse.connection import Session
 from lcm_pipeline.warehouse.marts.definitions import Mart, marts
@@ -88,7 +87,12 @@ def _recreate(session: Session, affected: list[Mart], surplus: set[str]) -> None
     grants = session.execute(query("mart_grants")).fetchall()
     indexes = session.execute(query("mart_indexes")).fetchall()
     attached = _objects_on_marts(session)
-    dropped = _drop(session, [*surplus, *(mart.name for mart in affected)])
+    others = _other_views(session)
+    names = [*surplus, *(mart.name for mart in affected)]
+    for statement in fetch_column(session, "drops_of_marts", {"names": names}):
+        session.execute(statement.encode())
+    left = _other_views(session)
+    dropped = {name: statements for name, statements in others.items() if name not in left}
     grant_memory(session)
     has_tables = any(mart.kind == "table" for mart in affected)
     refresher = IncrementalRefresher(Scope.of_everyone(session)) if has_tables else None
@@ -97,8 +101,9 @@ def _recreate(session: Session, affected: list[Mart], surplus: set[str]) -> None
             begin(mart.name)
             session.execute(mart.statements.encode())
             if mart.kind != "view":
-                # Sessions of lcm_loader refresh it through a function of that owner.
-                _give_to_owner(session, mart)
+                values = {"mart_name": mart.name, "is_table": mart.kind == "table"}
+                for statement in fetch_column(session, "rights_on_new_mart", values):
+                    session.execute(statement.encode())
             if refresher is not None and mart.kind == "table":
                 # A publication of the schema has the new table too, and refuses to delete from it.
                 session.execute(query("identify_replicas"))
@@ -108,46 +113,15 @@ def _recreate(session: Session, affected: list[Mart], surplus: set[str]) -> None
         session.execute(query("delete_passed_horizons"))
     invalidate_refreshes(session, [mart.name for mart in affected])
     recreated = {mart.name for mart in affected}
-    for name, role, privilege, is_grantable in grants:
+    for name, statement in grants:
         if name in recreated:
-            session.execute(
-                SQL("grant {} on {} to {}{}").format(
-                    SQL(privilege),
-                    Identifier("mart", name),
-                    SQL("public") if role is None else Identifier(role),
-                    SQL(" with grant option" if is_grantable else ""),
-                )
-            )
+            session.execute(statement.encode())
     _recreate_other_indexes(
         session, {name: statement for mart, name, statement in indexes if mart in recreated}
     )
     # After the grants, as their owners read the marts.
     _recreate_other_views(session, dropped)
     _require_kept(session, attached)
-
-
-def _give_to_owner(session: Session, mart: Mart) -> None:
-    row = session.execute(query("owner_of_marts")).fetchone()
-    assert row is not None  # noqa: S101 - the schema exists
-    owner, has_loader = row
-    table = Identifier("mart", mart.name)
-    session.execute(SQL("alter table {} owner to {}").format(table, Identifier(owner)))
-    if mart.kind == "table" and has_loader:
-        session.execute(SQL("grant insert, update, delete on {} to lcm_loader").format(table))
-
-
-def _drop(session: Session, names: list[str]) -> dict[str, list[str]]:
-    """Drop marts; returns the views of other users dropped with them, and their definitions."""
-    others = _other_views(session)
-    for name, kind in session.execute(query("present_marts"), {"names": names}).fetchall():
-        # The cascade of an earlier mart may have dropped this one already.
-        session.execute(
-            SQL("drop {} if exists {} cascade").format(SQL(kind), Identifier("mart", name))
-        )
-    for name in names:
-        session.execute(SQL("drop view if exists {} cascade").format(Identifier("refresh", name)))
-    left = _other_views(session)
-    return {name: statements for name, statements in others.items() if name not in left}
 
 
 def _other_views(session: Session) -> dict[str, list[str]]:

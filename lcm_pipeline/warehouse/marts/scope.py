@@ -113,7 +113,11 @@ class Scope:
 
     @contextmanager
     def with_added(self, name: str, **values: object) -> Iterator[None]:
-        """Add the clients that a statement selects, for one mart alone."""
+        """Within the context the scope also has the clients that a statement selects.
+
+        The temporary table `scope_before` has the others; if the context is left by an error, the
+        rollback removes it.
+        """
         self.session.execute(query("copy_scope"))
         self.add(name, **values)
         yield

@@ -37,9 +37,13 @@ class Sums:
 
     @contextmanager
     def computed(self, mart: Mart) -> Iterator[SQL | Composed]:
-        """Make the temporary table `sums`; yields the join that limits the rows to compare."""
+        """Within the context the temporary table `sums` has the computed rows of the mart.
+
+        Yields the join that limits the rows of `stored` to these sums; it is empty if all were
+        computed. If the context is left by an error, the rollback removes the table.
+        """
         names = [name for name, _ in columns_of(self.scope.session, mart)]
-        contributions = SQL("select {} from {}").format(column_list(names), formula_of(mart))
+        contributions = composed("contributions", columns=names, formula=formula_of(mart))
         if self._is_whole(mart):
             with nullcontext() if self.scope.is_full else self.scope.with_added("scope_everyone"):
                 self._sum_up(mart, "sums", contributions)
@@ -51,8 +55,12 @@ class Sums:
                 SQL("{}" if name in mart.keys else "-{0} as {0}").format(Identifier(name))
                 for name in names
             )
-            contributions = SQL("{} union all select {} from {}").format(
-                contributions, negated, _copy_of(mart)
+            contributions = composed(
+                "changes_of_contributions",
+                columns=names,
+                formula=formula_of(mart),
+                negated=negated,
+                copy=_copy_of(mart),
             )
         self._sum_up(mart, "changed_sums", contributions)
         self.scope.session.execute("analyze changed_sums")
@@ -65,11 +73,14 @@ class Sums:
             changed_keys=column_list(mart.keys, "changed_sums"),
             stored_keys=column_list(mart.keys, "stored"),
         )
-        stored = SQL("select {} from {} as stored {}").format(
-            column_list(names, "stored"), table_of(mart), of_changed
+        pieces = composed(
+            "changed_and_stored_sums",
+            columns=names,
+            stored_columns=column_list(names, "stored"),
+            mart=table_of(mart),
+            of_changed=of_changed,
         )
-        changed = SQL("select {} from changed_sums union all {}").format(column_list(names), stored)
-        self._sum_up(mart, "sums", changed)
+        self._sum_up(mart, "sums", pieces)
         yield of_changed
         self.scope.session.execute("drop table sums, changed_sums")
 

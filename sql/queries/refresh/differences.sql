@@ -2,6 +2,7 @@
 
 -- name: compare_rows
 -- purpose: find the rows of a mart to insert (sign above 0) and to delete (below 0)
+-- {computed_where} and {stored_where} are a join or a condition that limits the rows to compare, or empty.
 -- Equal rows may occur several times. `group by` treats nulls as equal, and sorts or hashes: one client
 -- may have 100,000 rows.
 create temp table differing on commit drop as
@@ -14,12 +15,17 @@ from (
         computed.*,
         null::tid as refresh_place,
         1 as refresh_sign
-    from ({computed}) as computed
+    from (select {columns} from {computed} {computed_where}) as computed
     union all
     select
         stored.*,
         -1 as refresh_sign
-    from ({stored}) as stored
+    from (
+        select
+            {stored_columns},
+            stored.ctid as refresh_place
+        from {mart} as stored {stored_where}
+    ) as stored
 ) as compared
 group by {columns}
 having sum(refresh_sign) <> 0;
@@ -95,6 +101,22 @@ summed as (
 
 select * from summed
 where {is_any};
+
+-- name: contributions
+-- purpose: what the clients or rows in scope contribute to sums now, for `sum_pieces`
+select {columns} from {formula};
+
+-- name: changes_of_contributions
+-- purpose: what they contribute now, and with the other sign what they did before, for `sum_pieces`
+select {columns} from {formula}
+union all
+select {negated} from {copy};
+
+-- name: changed_and_stored_sums
+-- purpose: what changed, and the stored sums that it changes, for `sum_pieces`; {of_changed} is a join
+select {columns} from changed_sums
+union all
+select {stored_columns} from {mart} as stored {of_changed};
 
 -- name: copy_contributions
 -- purpose: copy what the clients in scope contribute to sums, before the rows below these change
