@@ -16,12 +16,7 @@ from functools import partial
 from lcm_pipeline.sync.threads import run_in_thread
 from lcm_pipeline.warehouse.request_limits import MAX_SILENT_SECONDS
 
-# How often slots change hands. Also how long a process holds one that it does not use.
-_EVERY_SECONDS = 0.2
 _SOON_SECONDS = 0.02
-# Without a report for so long, other processes may have been given our slots: the connection to the
-# warehouse is lost, or this process was stopped for a while.
-_CERTAIN_SECONDS = 2.0
 
 Share = Callable[[int, int], int]
 
@@ -32,9 +27,14 @@ class SharedSlots:
 
     share: reports the slots wanted and in flight to the warehouse, and returns how many requests
     may be in flight from then on. If more are, none begins until enough of them have ended.
+    every_seconds: how often slots change hands; also how long a process holds one that it does not
+    use. certain_seconds: without a report for so long, other processes may have been given our
+    slots, as the connection to the warehouse is lost, or this process was stopped for a while.
     """
 
     share: Share
+    every_seconds: float = 0.2
+    certain_seconds: float = 2.0
     _allowed: int = field(default=0, init=False)
     # What the warehouse counts as ours: no less than was in flight when that was reported.
     _held: int = field(default=0, init=False)
@@ -83,7 +83,7 @@ class SharedSlots:
 
     @property
     def _is_certain(self) -> bool:
-        return time.monotonic() - self._reported <= _CERTAIN_SECONDS
+        return time.monotonic() - self._reported <= self.certain_seconds
 
     def _record_wanted(self, more: int) -> None:
         wanted = self._in_flight + len(self._waiting) + more
@@ -105,10 +105,10 @@ class SharedSlots:
             while True:
                 await self._share_once()
                 if self._waiting:
-                    await asyncio.sleep(_EVERY_SECONDS)
+                    await asyncio.sleep(self.every_seconds)
                     continue
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(_EVERY_SECONDS if self._held else None):
+                    async with asyncio.timeout(self.every_seconds if self._held else None):
                         await self._has_waiting.wait()
                         # Count requests that begin to wait at the same moment together.
                         await asyncio.sleep(_SOON_SECONDS)

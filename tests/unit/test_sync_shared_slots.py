@@ -9,15 +9,8 @@ from contextlib import asynccontextmanager
 import psycopg
 import pytest
 
-from lcm_pipeline.sync import shared_slots
 from lcm_pipeline.sync.shared_slots import SharedSlots
 from tests.waiting import PATIENCE
-
-
-@pytest.fixture(autouse=True)
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared_slots, "_EVERY_SECONDS", 0.01)
-    monkeypatch.setattr(shared_slots, "_CERTAIN_SECONDS", 0.2)
 
 
 async def _can_begin(slots: SharedSlots, seconds: float) -> bool:
@@ -31,7 +24,7 @@ async def _can_begin(slots: SharedSlots, seconds: float) -> bool:
 
 @asynccontextmanager
 async def _with_two_in_flight(share: Callable[[int, int], int]) -> AsyncIterator[SharedSlots]:
-    slots = SharedSlots(share)
+    slots = SharedSlots(share, every_seconds=0.01, certain_seconds=0.2)
     async with slots.sharing():
         await slots.acquire()
         await slots.acquire()
