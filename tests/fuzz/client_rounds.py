@@ -7,7 +7,7 @@ unchanged; after another sync without mutants, everything is exact.
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from lcm_pipeline.feeds import CLIENT_FEEDS, REGISTRATIONS
+from lcm_pipeline.feeds import CLIENT_FEEDS, REGISTRATIONS, feed_named
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.verify.reconcile import duplicate_keys, orphans, totals_differing
@@ -197,13 +197,13 @@ class _Check:
                 yield Finding("a phone never sent", f"{subject}: {before} became {phone}", key)
 
     def _unreconciled(self, feed: str) -> Iterator[Finding]:
-        for one in totals_differing(self._warehouse, feed).listed:
+        for one in totals_differing(self._warehouse, feed_named(feed)).listed:
             subject = (feed, int(one.subject))
             key = self._mutants[subject][0] if subject in self._mutants else None
             yield Finding("totals differ", f"{feed}: {one}", key, feed)
-        if doubled := duplicate_keys(self._warehouse, feed):
+        if doubled := duplicate_keys(self._warehouse, feed_named(feed)):
             yield Finding("live twice", f"{feed}: {doubled} keys", feed=feed)
-        if lost := orphans(self._warehouse, feed):
+        if lost := orphans(self._warehouse, feed_named(feed)):
             yield Finding("orphans", f"{feed}: {lost} rows", feed=feed)
 
     def _last_error(self, subject: Subject) -> str:

@@ -7,7 +7,7 @@ import pytest
 from psycopg.rows import dict_row
 
 from lcm_pipeline.feeds import FEEDS as FEED_REGISTRY
-from lcm_pipeline.feeds import LEADS, REGISTRATIONS
+from lcm_pipeline.feeds import LEADS, REGISTRATIONS, feed_named
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.reporting.figures import read_figures
 from lcm_pipeline.reporting.pages import incomplete_tables
@@ -52,10 +52,11 @@ def test_missed_days_are_complete_once_a_later_day_is_synced(
     _check_all_agree(warehouse, dict.fromkeys(FEEDS, _march(10)))
     for feed in CLIENT_FEEDS:
         for day in range(1, 11):
-            counts = completeness(warehouse, feed, _window(day))
+            counts = completeness(warehouse, feed_named(feed), _window(day))
             assert counts[1:] == (0, 0)
             assert counts.clients == registered_by(warehouse, _march(day))
-    assert completeness(warehouse, "registrations", Window(_march(4), _march(9))) == (6, 0, 0)
+    six_days = Window(_march(4), _march(9))
+    assert completeness(warehouse, REGISTRATIONS, six_days) == (6, 0, 0)
     report = make_report(warehouse, _march(7))
     assert report.incomplete == ()
 
@@ -72,7 +73,7 @@ def test_a_client_that_fails_on_the_late_day_leaves_the_missed_days_incomplete(
     sync_everything(settings, warehouse, _window(10))
     expected = dict.fromkeys(FEEDS, _march(10)) | {"leads": _march(3)}
     _check_all_agree(warehouse, expected)
-    assert completeness(warehouse, "leads", _window(7)).pending == 1
+    assert completeness(warehouse, LEADS, _window(7)).pending == 1
     assert make_report(warehouse, _march(7)).incomplete == ("leads",)
     opened.service.faults.set([])
     SyncEngine(settings, warehouse).sync(LEADS, _window(11))
@@ -97,11 +98,11 @@ def test_an_unproven_registration_day_keeps_later_days_incomplete(
         )
     _check_all_agree(warehouse, dict.fromkeys(FEEDS, _march(3)))
     # The roster itself waits only for that day.
-    assert completeness(warehouse, "registrations", _window(4)) == (1, 1, 0)
-    assert completeness(warehouse, "registrations", _window(5)) == (1, 0, 0)
+    assert completeness(warehouse, REGISTRATIONS, _window(4)) == (1, 1, 0)
+    assert completeness(warehouse, REGISTRATIONS, _window(5)) == (1, 0, 0)
     for feed in CLIENT_FEEDS:
         known = registered_by(warehouse, _march(5))
-        assert completeness(warehouse, feed, _window(5)) == (known + 1, 1, 0)
+        assert completeness(warehouse, feed_named(feed), _window(5)) == (known + 1, 1, 0)
     report = make_report(warehouse, _march(6), "en")
     assert report.incomplete == ("operations", "leads", "favourite_offers")
     assert "Registration days that could not be read" in report.html
@@ -138,7 +139,7 @@ def test_a_feed_that_was_never_synced_is_complete_through_no_day(
 ) -> None:
     SyncEngine(settings, warehouse).sync(REGISTRATIONS, Window(OPENING, _march(3)))
     _check_all_agree(warehouse, {**dict.fromkeys(FEEDS, None), "registrations": _march(3)})
-    assert completeness(warehouse, "leads", _window(3)) == WindowCompleteness(0, 0, 0)
+    assert completeness(warehouse, LEADS, _window(3)) == WindowCompleteness(0, 0, 0)
 
 
 @pytest.mark.slow
@@ -188,7 +189,7 @@ def _check_all_agree(
     for row in days:
         feed, day = TABLES[row["table_name"]], row["day"]
         assert row["complete_through"] == through[feed], (feed, day)
-        counts = completeness(warehouse, feed, Window(day, day))
+        counts = completeness(warehouse, feed_named(feed), Window(day, day))
         assert counts[1:] == (row["pending_clients"], row["deferred_clients"])
         assert row["clients"] == registered_by(warehouse, day)
         if feed != "registrations":

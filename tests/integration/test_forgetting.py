@@ -14,7 +14,7 @@ import msgspec
 import psycopg
 import pytest
 
-from lcm_pipeline.feeds import REGISTRATIONS
+from lcm_pipeline.feeds import REGISTRATIONS, feed_named
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.model.forgotten import ForgottenKeyError
 from lcm_pipeline.model.pseudonyms import Pseudonyms
@@ -116,7 +116,7 @@ def test_no_personal_data_is_left_and_totals_are_kept(
     personal += [str(phone[0])] if phone and phone[0] else []
     assert [value for value in personal if value in left] == []
     for feed in FEEDS:
-        assert totals_differing(warehouse, feed).listed == []
+        assert totals_differing(warehouse, feed_named(feed)).listed == []
     assert receipt.kept_without_person["core.operations"] > 0
     assert receipt.deleted["outbox.profile_updates"] == 1
     signed = msgspec.json.encode(
@@ -205,7 +205,7 @@ def test_no_sync_brings_the_person_back(
     refresh_marts(warehouse)
     assert str(client) not in dump(warehouse)
     for feed in FEEDS:
-        assert totals_differing(warehouse, feed).listed == []
+        assert totals_differing(warehouse, feed_named(feed)).listed == []
 
 
 def test_a_sync_that_loses_its_connection_during_the_erasure_stores_no_row_of_the_person(

@@ -13,6 +13,7 @@ import pytest
 from psycopg.rows import dict_row
 
 from lcm_pipeline import feeds
+from lcm_pipeline.feeds import OPERATIONS, feed_named
 from lcm_pipeline.model.pseudonyms import LARGEST_HASH, PseudonymKeyError, Pseudonyms
 from lcm_pipeline.model.tasks import Outcome
 from lcm_pipeline.settings import Settings
@@ -102,7 +103,7 @@ def test_no_phone_and_no_card_is_stored_and_joins_work(
     alone = "select count(*) from core.registrations where not exists (select from core.cards where"
     assert fetch_value(warehouse, f"{alone} cards.card_number = registrations.card_number)") == 0
     for feed in FEEDS:
-        assert totals_differing(warehouse, feed).listed == []
+        assert totals_differing(warehouse, feed_named(feed)).listed == []
     assert verify_clients(settings, warehouse, None).is_clean
 
 
@@ -183,7 +184,7 @@ def test_what_was_staged_with_another_key_is_read_again(
     settings = keyed(source, warehouse, make_settings, KEY)
     SyncEngine(settings, warehouse).publish(feeds.OPERATIONS, MARCH)
     assert found(warehouse, source) == []
-    assert totals_differing(warehouse, "operations").listed == []
+    assert totals_differing(warehouse, OPERATIONS).listed == []
 
 
 def test_no_run_with_raw_numbers_begins_beside_a_new_key(

@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 
 from lcm_pipeline import feeds
 from lcm_pipeline.definitions import defs
+from lcm_pipeline.feeds import OPERATIONS, feed_named
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.orchestration.launch import materialize_window
 from lcm_pipeline.reporting.reports import make_report
@@ -120,7 +121,7 @@ def test_old_months_go_the_marts_follow_and_everything_that_is_left_adds_up(
     )
     assert fetch_value(warehouse, orphans) == 0
     for feed in FEEDS:
-        assert totals_differing(warehouse, feed).listed == []
+        assert totals_differing(warehouse, feed_named(feed)).listed == []
     # The next sync reads everybody in full, and brings nothing of it back.
     client = min(source.world.programme.customers)
     source.world.mutate("insert_top", client)
@@ -130,7 +131,7 @@ def test_old_months_go_the_marts_follow_and_everything_that_is_left_adds_up(
     assert fetch_value(warehouse, "select count(*) from core.favourite_stats"
                " where snapshot_date < '2026-01-01'") == 0  # fmt: skip
     for feed in FEEDS:
-        assert totals_differing(warehouse, feed).listed == []
+        assert totals_differing(warehouse, feed_named(feed)).listed == []
     assert stats == fetch_rows(
         warehouse,
         "select distinct on (client_id) client_id, sum_gain, count_offer from core.favourite_stats"
@@ -249,7 +250,7 @@ def test_a_sync_takes_old_rows_that_could_not_be_removed_yet_for_neither_vanishe
     sync_everything(settings, warehouse, HALF_A_YEAR)
     assert fetch_value(warehouse, vanished) == before
     for feed in FEEDS:
-        assert totals_differing(warehouse, feed).listed == []
+        assert totals_differing(warehouse, feed_named(feed)).listed == []
     found = verify_clients(settings, warehouse, None).differences
     assert not [one for one in found if one.table in ("operations", "leads", "favourite_offers")]
     assert not two_months(warehouse, settings).left
@@ -386,7 +387,7 @@ def test_two_years_leave_as_many_rows_as_three_months(
     # The newest numbers of before are those of the first day that is held.
     assert fetch_value(warehouse, "select sum_gain from core.favourite_stats"
                " where snapshot_date = '2025-10-01'") == 21  # fmt: skip
-    assert totals_differing(warehouse, "operations").listed == []
+    assert totals_differing(warehouse, OPERATIONS).listed == []
 
 
 @pytest.mark.slow
@@ -436,7 +437,7 @@ def test_a_reader_of_an_old_month_is_neither_waited_for_nor_in_anybodys_way(
         ]  # fmt: skip
         # History was read by nobody, and is gone; totals add up all the same.
         assert months(warehouse, "history.operations")[0] == "202510"
-        assert totals_differing(warehouse, "operations").listed == []
+        assert totals_differing(warehouse, OPERATIONS).listed == []
         # Neither readers nor a publish wait for who still reads the month.
         assert (
             fetch_value(warehouse, "select count(*) from core.operations where client_id = 24") == 1
@@ -462,7 +463,7 @@ def test_rows_that_were_staged_before_a_month_went_are_read_again(
     two_months(warehouse, settings)
     assert engine.publish(feeds.OPERATIONS, HALF_A_YEAR).pending == 0
     assert fetch_value(warehouse, "select min(operation_date) from core.operations") >= KEPT_FROM  # type: ignore[operator]
-    assert totals_differing(warehouse, "operations").listed == []
+    assert totals_differing(warehouse, OPERATIONS).listed == []
 
 
 @pytest.mark.slow

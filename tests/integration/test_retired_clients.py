@@ -142,7 +142,7 @@ class Daily:
 
     def assert_totals_agree(self) -> None:
         for feed in FEEDS:
-            assert totals_differing(self.warehouse, feed.name).listed == []
+            assert totals_differing(self.warehouse, feed).listed == []
 
 
 @pytest.fixture

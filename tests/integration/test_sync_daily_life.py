@@ -78,7 +78,7 @@ def test_after_thirty_days_the_warehouse_equals_the_source(
         sync_everything(settings, warehouse, later)
     assert_exact(opened, warehouse, last=later.last)
     for feed in FEEDS:
-        assert totals_differing(warehouse, feed).listed == []
+        assert totals_differing(warehouse, feed_named(feed)).listed == []
     _check_statistics_are_kept_only_when_they_changed(warehouse)
 
 

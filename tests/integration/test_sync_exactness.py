@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from lcm_pipeline.feeds import OPERATIONS, REGISTRATIONS
+from lcm_pipeline.feeds import OPERATIONS, REGISTRATIONS, feed_named
 from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.simulator.quirks import Quirks
 from lcm_pipeline.sync.engine import SyncEngine
@@ -249,8 +249,9 @@ def test_a_synced_warehouse_reconciles(
     source = programme(clients=40, habits=["bad_rows=0.05", *HEAVY], quirks=[SHORT_PAGES])
     sync_everything(make_settings(source, warehouse), warehouse)
     for feed in FEEDS:
-        assert totals_differing(warehouse, feed).listed == []
-        assert (duplicate_keys(warehouse, feed), orphans(warehouse, feed)) == (0, 0)
+        checked = feed_named(feed)
+        assert totals_differing(warehouse, checked).listed == []
+        assert (duplicate_keys(warehouse, checked), orphans(warehouse, checked)) == (0, 0)
 
 
 def _pending(warehouse: Warehouse, feed: str | None = None) -> set[int]:

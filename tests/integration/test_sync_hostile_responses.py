@@ -771,7 +771,7 @@ def test_an_invalid_row_of_an_unproven_reading_is_not_counted(
     for _ in range(2):
         reports = sync(make_engine(api))
         assert (reports["operations"].pending, reports["operations"].quarantined) == (1, 0)
-        assert totals_differing(warehouse, "operations").total == 0
+        assert totals_differing(warehouse, OPERATIONS).total == 0
     api.rules.clear()
     assert all(report.is_complete for report in sync(make_engine(api)).values())
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from lcm_pipeline.feeds import OPERATIONS, REGISTRATIONS
 from lcm_pipeline.simulator.customers import Customer, Entry
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.verify.reconcile import totals_differing
@@ -42,7 +43,7 @@ class Scene:
     def assert_exact(self, **options: Any) -> None:
         """Check that the warehouse equals the source and reconciles."""
         assert_exact(self.source, self.warehouse, last=MARCH.last, **options)
-        assert totals_differing(self.warehouse, "operations").listed == []
+        assert totals_differing(self.warehouse, OPERATIONS).listed == []
 
     def count(self, statement: str) -> int:
         """Return the only number of a query."""
@@ -122,7 +123,7 @@ def test_a_registration_without_a_card_is_quarantined_and_its_client_is_read(sce
     scene.sync(delete_fuse=1)
     assert scene.open_quarantine() == 1
     assert scene.reports["registrations"].quarantined == 1
-    assert totals_differing(scene.warehouse, "registrations").listed == []
+    assert totals_differing(scene.warehouse, REGISTRATIONS).listed == []
     with scene.edit() as customer:
         entry.row["Card"] = card
     scene.sync()

@@ -4,7 +4,7 @@ from datetime import date, datetime, time, timedelta
 
 import pytest
 
-from lcm_pipeline.feeds import LEADS
+from lcm_pipeline.feeds import LEADS, feed_named
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.simulator.faults import FaultRule
@@ -79,7 +79,7 @@ def test_thirty_days_and_a_quiet_week_later_the_warehouse_equals_the_source(
         window = Window(window.last + timedelta(days=1), window.last + timedelta(days=1))
         sync_everything(settings, warehouse, window)
     assert_exact(opened, warehouse, last=window.last)
-    assert [totals_differing(warehouse, feed).listed for feed in FEEDS] == [[]] * 4
+    assert [totals_differing(warehouse, feed_named(feed)).listed for feed in FEEDS] == [[]] * 4
     for feed in overview_of(warehouse).values():
         assert feed.complete_through is not None
         assert window.last - feed.complete_through < timedelta(days=STALENESS)
@@ -107,7 +107,7 @@ def test_a_deferred_client_takes_no_request_and_is_no_failure(
             == registered_by(warehouse, window.last)
         )
         assert report.is_complete
-        assert completeness(warehouse, feed, window) == (roster, 0, report.deferred)
+        assert completeness(warehouse, feed_named(feed), window) == (roster, 0, report.deferred)
         status = overview_of(warehouse)[feed]
         assert (status.pending, status.deferred) == (0, report.deferred)
         assert status.complete_through == FIRST
@@ -160,7 +160,7 @@ def test_an_old_window_rereads_no_client_that_was_read_since(
     reports = sync_everything(settings, warehouse, old)
     for feed in CLIENT_FEEDS:
         assert reports[feed].clients == 0 < reports[feed].deferred
-        assert completeness(warehouse, feed, old)[1:] == (0, 0)
+        assert completeness(warehouse, feed_named(feed), old)[1:] == (0, 0)
     assert snapshot(warehouse) == before
 
 

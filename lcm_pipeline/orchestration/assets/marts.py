@@ -122,7 +122,7 @@ def _require_totals(
         f"{feed.name}: totals differ for {count}"
         for feed in FEEDS
         if feed.name in feeds and not feed.is_by_day and step_name(feed) not in nodes
-        if (count := reconcile.totals_differing(sync.warehouse, feed.name).total)
+        if (count := reconcile.totals_differing(sync.warehouse, feed).total)
     ]
     if differing:
         raise dg.Failure(

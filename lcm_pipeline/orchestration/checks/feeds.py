@@ -23,36 +23,38 @@ class _FeedCheck:
 
     name: str
     description: str
-    evaluate: Callable[[SyncResource, str, Window], dg.AssetCheckResult]
+    evaluate: Callable[[SyncResource, Feed, Window], dg.AssetCheckResult]
     is_blocking: bool = False
 
 
-def _totals_agree(sync: SyncResource, feed: str, _window: Window) -> dg.AssetCheckResult:
+def _totals_agree(sync: SyncResource, feed: Feed, _window: Window) -> dg.AssetCheckResult:
     count, listed = reconcile.totals_differing(sync.warehouse, feed)
     rows = [f"{d.subject}: {d.source_total} in the source, {d.warehouse_rows} in the warehouse"
             f" and {d.quarantined_rows} in quarantine" for d in listed]  # fmt: skip
     return dg.AssetCheckResult(
         passed=count == 0,
-        description=f"{feed}: totals differ for {count}" if count else None,
+        description=f"{feed.name}: totals differ for {count}" if count else None,
         metadata={"differing": count, "the first": dg.MetadataValue.md("\n".join(rows))},
     )
 
 
-def _keys_are_unique(sync: SyncResource, feed: str, _window: Window) -> dg.AssetCheckResult:
+def _keys_are_unique(sync: SyncResource, feed: Feed, _window: Window) -> dg.AssetCheckResult:
     count = reconcile.duplicate_keys(sync.warehouse, feed)
-    return _none_of("doubled", count, f"{feed}: {count} keys are live more than once")
+    return _none_of("doubled", count, f"{feed.name}: {count} keys are live more than once")
 
 
-def _one_client_has_each_row(sync: SyncResource, feed: str, _window: Window) -> dg.AssetCheckResult:
+def _one_client_has_each_row(
+    sync: SyncResource, feed: Feed, _window: Window
+) -> dg.AssetCheckResult:
     count = reconcile.shared_keys(sync.warehouse, feed)
-    problem = f"{feed}: {count} rows are live under two clients"
+    problem = f"{feed.name}: {count} rows are live under two clients"
     result = _none_of("shared", count, problem)
     return result._replace(severity=dg.AssetCheckSeverity.WARN)
 
 
-def _no_orphans(sync: SyncResource, feed: str, _window: Window) -> dg.AssetCheckResult:
+def _no_orphans(sync: SyncResource, feed: Feed, _window: Window) -> dg.AssetCheckResult:
     count = reconcile.orphans(sync.warehouse, feed)
-    return _none_of("orphans", count, f"{feed}: {count} rows of unknown clients")
+    return _none_of("orphans", count, f"{feed.name}: {count} rows of unknown clients")
 
 
 def _none_of(name: str, count: int, problem: str) -> dg.AssetCheckResult:
@@ -61,12 +63,12 @@ def _none_of(name: str, count: int, problem: str) -> dg.AssetCheckResult:
     )
 
 
-def _share_complete(sync: SyncResource, feed: str, window: Window) -> dg.AssetCheckResult:
+def _share_complete(sync: SyncResource, feed: Feed, window: Window) -> dg.AssetCheckResult:
     clients, pending, deferred = reconcile.completeness(sync.warehouse, feed, window)
     return dg.AssetCheckResult(
         passed=pending == 0,
         severity=dg.AssetCheckSeverity.WARN,
-        description=completeness_sentence(feed, str(window.last), clients, pending, deferred),
+        description=completeness_sentence(feed.name, str(window.last), clients, pending, deferred),
         metadata={"clients": clients, "pending": pending, "deferred": deferred},
     )
 
@@ -132,7 +134,7 @@ def _checked(feed: Feed) -> dg.AssetChecksDefinition:
     ) -> Iterator[dg.AssetCheckResult]:
         window = window_of(context)
         for name in sorted(key.name for key in context.selected_asset_check_keys):
-            result = checks[name].evaluate(sync, feed.name, window)
+            result = checks[name].evaluate(sync, feed, window)
             yield result._replace(asset_key=asset, check_name=name)
 
     return checked

@@ -21,9 +21,6 @@ from lcm_pipeline.warehouse.outbox.waiting import as_update, known_profiles
 from lcm_pipeline.warehouse.queries import fetch_value, query
 from lcm_pipeline.warehouse.redaction import redact_rows
 
-# An update that another session edits is skipped, not waited for.
-_LOCKED = b" for update of updates skip locked"
-
 
 @dataclass(frozen=True)
 class Claim:
@@ -55,11 +52,10 @@ def claim_update(
         session.transaction(),
         session.cursor(row_factory=dict_row) as cursor,
     ):
-        row = cursor.execute(
-            query("read_updates") + _LOCKED, {"update_ids": [update_id]}
-        ).fetchone()
-        if row is None:
+        if fetch_value(session, "lock_update", {"update_id": update_id}) is None:
             return None
+        row = cursor.execute(query("read_updates"), {"update_ids": [update_id]}).fetchone()
+        assert row is not None  # noqa: S101 - it is locked
         if row["status"] == "sending":
             return _claim(cursor, push, row, row["sent_values"], None)
         known = known_profiles(session, [row["client_id"]]).get(row["client_id"], KnownProfile())

@@ -39,9 +39,7 @@ class StuckUpdate:
     behind: int
 
 
-def next_updates(
-    session: Session, push: Push, *, after: int, most: int
-) -> list[WaitingUpdate]:
+def next_updates(session: Session, push: Push, *, after: int, most: int) -> list[WaitingUpdate]:
     """The next updates that the push may take, oldest first, with ids above `after`."""
     values = {**vars(push), "after": after, "most": most}
     return fetch_rows(session, WaitingUpdate, "next_updates", values)
@@ -56,10 +54,9 @@ def read_waiting(
     session: Session, *, after: int, most: int
 ) -> list[tuple[ProfileUpdate, Values | None]]:
     """Waiting updates, oldest first, each with the values of a request whose outcome is unknown."""
-    everything = Push(0, _NO_LIMIT)
-    waiting = next_updates(session, everything, after=after, most=most)
+    values = {"after": after, "last_update_id": _NO_LIMIT, "undo_of": None, "most": most}
+    ids = fetch_column(session, "next_updates", values)
     with session.cursor(row_factory=dict_row) as cursor:
-        ids = [update.update_id for update in waiting]
         rows = cursor.execute(query("read_updates"), {"update_ids": ids}).fetchall()
     return [(as_update(row), row["sent_values"]) for row in rows]
 
@@ -75,9 +72,7 @@ def stuck_updates(session: Session, push: PushReport, most: int) -> list[StuckUp
     return fetch_rows(session, StuckUpdate, "stuck_updates", values)
 
 
-def known_profiles(
-    session: Session, client_ids: Sequence[int]
-) -> dict[int, KnownProfile]:
+def known_profiles(session: Session, client_ids: Sequence[int]) -> dict[int, KnownProfile]:
     """What is known of the profiles of some clients, by client."""
     last_sent: dict[int, dict[str, Value]] = {}
     before: dict[int, dict[str, Value]] = {}

@@ -28,6 +28,14 @@ where
 order by updates.update_id
 limit %(most)s;
 
+-- name: lock_update
+-- purpose: lock an update to send, until the end of the transaction
+-- parameters: update_id
+-- No row: it is deleted, withdrawn or sent, or another session edits it, which is not waited for.
+select update_id from outbox.profile_updates
+where update_id = %(update_id)s and status in ('pending', 'sending')
+for update skip locked;
+
 -- name: read_updates
 -- purpose: waiting updates, with what a push needs to decide about them
 -- parameters: update_ids
