@@ -63,6 +63,9 @@ class StrictCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         values, _, given = self.make_parser(ctx).parse_args(args=list(args))
+        if values.get("help"):
+            # Click prints it whatever else is given.
+            return super().parse_args(ctx, args)
         for parameter, count in Counter(given).items():
             if not isinstance(parameter, TyperArgument | TyperOption):
                 continue

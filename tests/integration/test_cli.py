@@ -73,6 +73,11 @@ def test_invalid_usage_exits_with_2_and_names_what_is_expected(
     assert "s3cr3t" not in ended.stderr + ended.stdout
 
 
+def test_help_is_printed_whatever_else_is_given(tmp_path: Path) -> None:
+    shown = run(tmp_path, "push", "--csv=", "--help")
+    assert (shown.returncode, "--dry-run" in shown.stdout) == (0, True), shown.stderr
+
+
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("content", "expected"),

@@ -126,6 +126,7 @@ def test_only_the_bi_login_can_connect_to_the_embedded_marts(tmp_path: Path) -> 
         assert run(tmp_path, "sql", "-c", "select 1").returncode == 0
         taken = run(tmp_path, "serve", "--port", str(parts.port))
         assert taken.returncode == 2
+        assert f"(pid {serving.pid})" in taken.stderr
         assert "--port" in taken.stderr
         serving.send_signal(signal.SIGTERM)
         _, stderr = serving.communicate(timeout=PATIENCE)

@@ -14,7 +14,7 @@ import msgspec
 import psycopg
 import pytest
 
-from lcm_pipeline.feeds import REGISTRATIONS, feed_named
+from lcm_pipeline.feeds import CLIENT_FEEDS, REGISTRATIONS, feed_named
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.model.forgotten import ForgottenKeyError
 from lcm_pipeline.model.pseudonyms import Pseudonyms
@@ -25,7 +25,7 @@ from lcm_pipeline.verify.reconcile import totals_differing
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.ingest import tasks
-from lcm_pipeline.warehouse.ingest.resets import reset_days
+from lcm_pipeline.warehouse.ingest.resets import reset_clients, reset_days
 from lcm_pipeline.warehouse.ingest.tasks import probe_clients
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.privacy.client_rows import OtherTablesError
@@ -177,6 +177,18 @@ def test_a_month_that_a_reader_keeps_from_being_removed_is_erased_too(
     assert receipt.deleted["core.operations_202603"] > 0
     assert str(client) not in dump(warehouse)
     assert "звоните" not in dump(warehouse)
+
+
+def test_a_reset_does_not_count_the_person(
+    person: tuple[RunningSimulator, int], warehouse: Warehouse
+) -> None:
+    """The number that replaces the person is never read again."""
+    names = [feed.name for feed in CLIENT_FEEDS]
+    with warehouse.connect() as session:
+        before = reset_clients(session, names, None)
+    erase(warehouse, person[1])
+    with warehouse.connect() as session:
+        assert reset_clients(session, names, None) == before - 1
 
 
 def test_the_marts_equal_a_full_computation(

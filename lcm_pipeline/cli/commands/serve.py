@@ -8,6 +8,7 @@ import typer
 
 from lcm_pipeline.cli.warehouse import existing_warehouse
 from lcm_pipeline.model.errors import UsageError
+from lcm_pipeline.ports import holder_of
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.warehouse.access.serving import prepare_login
 from lcm_pipeline.warehouse.access.serving import serve as serve_on_port
@@ -45,8 +46,10 @@ def serve(
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise
+            # It may be another `lcm serve`, of this home or another one.
+            holder = holder_of(port) or "another program"
             raise UsageError(
-                f"port {port} of 127.0.0.1 is taken by another program: choose one with --port"
+                f"port {port} of 127.0.0.1 is taken by {holder}: choose one with --port"
             ) from error
 
 

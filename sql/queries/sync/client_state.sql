@@ -290,6 +290,7 @@ order by wanted.client_id;
 -- name: reset_clients
 -- purpose: mark clients as not up to date, so that their next reading is a full one; returns their number
 -- parameters: feeds, clients (null for all)
+-- Retired ones are not counted, nor the numbers of erased persons, which are retired too: no sync reads them.
 with reset as (
     update sync.client_state
     set fingerprint = null, head = null, header_digest = null, version = version + 1
@@ -299,4 +300,10 @@ with reset as (
     returning client_id
 )
 
-select count(distinct client_id) as clients from reset;
+select count(distinct client_id) as clients
+from reset
+where
+    client_id not in (
+        select retired.client_id from sync.retired_clients as retired
+        where retired.retired_at is not null
+    );
