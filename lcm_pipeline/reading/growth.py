@@ -7,6 +7,7 @@ read.
 
 from collections.abc import Generator, Sequence
 from itertools import pairwise
+from typing import Literal
 
 from lcm_pipeline.model.pages import Page, PageRequest, SourceRow
 from lcm_pipeline.reading.fingerprint import ProvenState, Reading, adjusted_fingerprint, head_entry
@@ -20,14 +21,24 @@ GrowthRequests = Generator[list[PageRequest], list[Page], Reading | None]
 
 def read_growth(first: Page, known: ProvenState, *, length: int, base: int) -> GrowthRequests:
     """Read from the newest row down to the known rows; returns None when that proves nothing."""
-    if first.total is None or not len(first.rows) < first.total or not _newest_first(first.rows):
+    if first.total is None or len(first.rows) >= first.total:
         return None
     grown = first.total - known.total
-    if not 0 < len(known.head) <= MAX_HEAD_ROWS or grown < 0:
+    if grown < 0 or not known.head or len(known.head) > MAX_HEAD_ROWS:
         return None
+    moments = [row.moment for row in first.rows if row.moment is not None]
+    if any(later < earlier for later, earlier in pairwise(moments)):
+        return None  # not the newest rows first
     rows = {row.key: row for row in first.rows}
     page, at = first, 0
-    while (matched := _matches_known(tuple(rows.values()), known, grown)) is None:
+    while True:
+        received = tuple(rows.values())
+        match _compare(received, known, grown):
+            case "continues":
+                return _delta_reading(first.header, received, known)
+            case "differs":
+                return None
+        # Undecided: read further down.
         offset = link_offset(page.rows)
         at, tail = at + offset, page.rows[offset:]
         (page,) = yield [PageRequest(base + at, length)]
@@ -35,16 +46,12 @@ def read_growth(first: Page, known: ProvenState, *, length: int, base: int) -> G
         if not joined or page.total != first.total or page.suspicious:
             return None
         rows.update((row.key, row) for row in page.rows)
-    return _delta_reading(first.header, tuple(rows.values()), known) if matched else None
 
 
-def _newest_first(rows: Sequence[SourceRow]) -> bool:
-    moments = [row.moment for row in rows if row.moment is not None]
-    return all(later >= earlier for later, earlier in pairwise(moments))
-
-
-def _matches_known(rows: Sequence[SourceRow], known: ProvenState, grown: int) -> bool | None:
-    """Whether `rows` are `grown` new ones followed by the known head; None to read further down.
+def _compare(
+    rows: Sequence[SourceRow], known: ProvenState, grown: int
+) -> Literal["continues", "differs", "undecided"]:
+    """Whether the rows are `grown` new ones, continued by the newest known ones.
 
     An unknown row counts as new only when a known one follows it: below the last known row it may
     be older than the head. Of the rows of the last moment some ties may be on the next page, so
@@ -55,11 +62,12 @@ def _matches_known(rows: Sequence[SourceRow], known: ProvenState, grown: int) ->
     deepest = seen[-1][0] if seen else -1
     added = deepest + 1 - len(seen)
     if added > grown or len(rows) > grown + len(keys) or len(seen) == len(keys):
-        return False
+        return "differs"
     comparable = {key for at, key in seen if rows[at].moment != rows[-1].moment}
     if added < grown or deepest + 1 < len(rows) or not comparable:
-        return None
-    return comparable == {entry.key for entry in known.head[: len(comparable)]}
+        return "undecided"
+    newest_known = {entry.key for entry in known.head[: len(comparable)]}
+    return "continues" if comparable == newest_known else "differs"
 
 
 def _delta_reading(

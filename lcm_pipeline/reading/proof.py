@@ -72,11 +72,17 @@ def prove_reading(
         )
     if known is not None and not first.suspicious:
         # Most readings end here: nothing changed, or new rows lie on top of the known ones.
-        shortcut = None if whole and keep_head else _unchanged_reading(first, known)
-        if shortcut is None and not whole:
-            shortcut = yield from read_growth(first, known, length=length, base=habits.base)
-        if shortcut is not None:
-            return shortcut
+        is_on_one_page = first.total == known.total and len(first.rows) == known.total
+        if (
+            is_on_one_page
+            and not (whole and keep_head)
+            and fingerprint(first.rows) == known.fingerprint
+        ):
+            return Reading("unchanged", (), known, first.header)
+        if not whole:
+            grown = yield from read_growth(first, known, length=length, base=habits.base)
+            if grown is not None:
+                return grown
     # The end needs no check if a page of this size was already shown to end where its total says.
     trusted = trust_total or len(first.rows) <= habits.trusted_page
     scan = yield from _prove_scan(
@@ -85,34 +91,24 @@ def prove_reading(
     return _full_reading(scan, keep_head=keep_head)
 
 
-def _unchanged_reading(first: Page, known: ProvenState) -> Reading | None:
-    """Return a reading when a single page with all rows has exactly the known ones, else None."""
-    if not first.total == known.total == len(first.rows):
-        return None
-    if fingerprint(first.rows) != known.fingerprint:
-        return None
-    return Reading("unchanged", (), known, first.header)
-
-
 def _prove_scan(
     first: Page, length: int, habits: PagingHabits, *, check_end: bool, known_rows: int
 ) -> Generator[list[PageRequest], list[Page], PageScan]:
     """Scan until a scan is proven, by its total or by a second scan that agrees."""
     proof = _Proof(habits.base, known_rows=known_rows)
-    page: Page | None = first
     for attempt in range(MAX_SCANS):
-        scan_length = _shifted_length(length, attempt)
         try:
             scan = yield from scan_pages(
-                length=scan_length, base=proof.base, first=page, check_end=check_end
+                length=_shifted_length(length, attempt),
+                base=proof.base,
+                first=first if attempt == 0 else None,
+                check_end=check_end,
             )
         except SourceChangedError as error:
             proof.record_seen(error.seen, error.total)
             # A base of 0 that fails twice may have been wrong: go back to the documented one.
             proof.reject(str(error), base=1 if attempt else proof.base)
             continue
-        finally:
-            page = None
         checks_base = check_end or (scan.pages > 1 and not habits.is_base_proven)
         falls_short = scan.total is None or len(scan.rows) < scan.total
         if proof.base == 1 and (checks_base or falls_short):
@@ -122,7 +118,8 @@ def _prove_scan(
                 proof.record_seen((*scan.rows, *(row.key for row in before.rows)), scan.total)
                 proof.reject("Start 0 returns other rows than Start 1", base=0)
                 continue
-        if proof.accepts(scan):
+        proof.add_scan(scan)
+        if proof.is_proven:
             _update_habits(habits, scan, proof.base, check_end=check_end)
             return scan
         if proof.is_hopeless:
@@ -133,11 +130,13 @@ def _prove_scan(
 class _Proof:
     """What the scans of one reading have shown so far.
 
-    is_hopeless: another scan would show the same. known_rows: of the last reading.
+    is_proven: the rows of the last scan are complete. reason: why not. is_hopeless: another scan
+    would show the same. known_rows: of the last reading.
     """
 
     def __init__(self, base: int, *, known_rows: int) -> None:
         self.base = base
+        self.is_proven = False
         self.reason = ""
         self.is_hopeless = False
         self._known_rows = known_rows
@@ -154,35 +153,37 @@ class _Proof:
         """Discard the last scan, and continue with this base."""
         self.reason, self.base, self._previous = reason, base, None
 
-    def accepts(self, scan: PageScan) -> bool:
-        """Whether this scan, with the earlier ones, proves that its rows are complete."""
-        previous = self._previous
-        agreed = (
+    def add_scan(self, scan: PageScan) -> None:
+        """Add a clean scan, and conclude from it and the earlier ones; sets the attributes."""
+        previous, total, count = self._previous, scan.total, len(scan.rows)
+        agrees = (
             previous is not None
-            and scan.total == previous.total
+            and total == previous.total
             and scan.rows.keys() == previous.rows.keys()
         )
-        complete = self._seen <= scan.rows.keys()
-        self.record_seen(scan.rows, scan.total)
+        has_all_seen = self._seen <= scan.rows.keys()
+        self.record_seen(scan.rows, total)
         self._previous = scan
-        self.reason = f"{len(scan.rows)} distinct rows were read, the source claims {scan.total}"
-        if scan.suspicious and len(scan.rows) < max(1, self._known_rows):
+        self.reason = f"{count} distinct rows were read, the source claims {total}"
+        if scan.suspicious and count < max(1, self._known_rows):
             # The service swallows its own time-outs, and returns what it has read until then. Two
             # scans agree while it is overloaded.
             self.reason += ", with a message each time that may report an error"
-            self.is_hopeless = agreed
-            return False
-        if not scan.rows and self._known_rows and not agreed:
-            # A history that has suddenly vanished may be a failure of the source.
-            return False
-        # When two equal scans fall short of the total, a third would not find more.
-        self.is_hopeless = agreed and scan.total is not None and len(scan.rows) < scan.total
-        if scan.total is None:
-            return agreed and (scan.anchored or complete)
-        # More distinct rows were received than the source ever claimed: totals prove nothing.
-        if len(self._seen) > self._most_claimed:
-            return False
-        return len(scan.rows) == scan.total and (agreed or (scan.anchored and complete))
+            self.is_hopeless = agrees
+        elif count == 0 and self._known_rows and not agrees:
+            pass  # a history that has suddenly vanished may be a failure of the source
+        elif total is None:
+            self.is_proven = agrees and (scan.anchored or has_all_seen)
+        else:
+            # When two equal scans fall short of the total, a third would not find more.
+            self.is_hopeless = agrees and count < total
+            # If more distinct rows were received than the source ever claimed, totals prove nothing.
+            is_total_credible = len(self._seen) <= self._most_claimed
+            self.is_proven = (
+                is_total_credible
+                and count == total
+                and (agrees or (scan.anchored and has_all_seen))
+            )
 
 
 def _update_habits(habits: PagingHabits, scan: PageScan, base: int, *, check_end: bool) -> None:
@@ -205,13 +206,13 @@ def _shifted_length(length: int, attempt: int) -> int:
 
 def _begins_like(before: Page, scan: PageScan) -> bool:
     """Whether the page at Start 0 begins with the scan's first row or a tie, and adds no row."""
-    first = next(iter(scan.rows.values()), None)
-    if first is None or not before.rows:
-        return first is None and not before.rows
+    if not scan.rows or not before.rows:
+        return not scan.rows and not before.rows
     if any(row.key not in scan.rows for row in before.rows):
         return False
-    begins = before.rows[0]
-    return begins.key == first.key or begins.moment == first.moment is not None
+    first_before, first = before.rows[0], next(iter(scan.rows.values()))
+    are_ties = first.moment is not None and first_before.moment == first.moment
+    return first_before.key == first.key or are_ties
 
 
 def _full_reading(scan: PageScan, *, keep_head: bool) -> Reading:
