@@ -23,10 +23,10 @@ class Coverage:
     columns: tuple[str, ...]
 
 
-WHOLE_CLIENTS = Coverage("covered_clients", ("client_id",))
-WHOLE_DAYS = Coverage("covered_days", ("registration_date",))
-WHOLE_HEADERS = Coverage("covered_headers", ("client_id",))
-WHOLE_OFFERS = Coverage("covered_offers", ("client_id", "favourite_id"))
+COVERED_CLIENTS = Coverage("covered_clients", ("client_id",))
+COVERED_DAYS = Coverage("covered_days", ("registration_date",))
+COVERED_HEADERS = Coverage("covered_headers", ("client_id",))
+COVERED_OFFERS = Coverage("covered_offers", ("client_id", "favourite_id"))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -114,7 +114,7 @@ registrations = CoreTable(
     },
     staging_only={"pos_name": _TEXT},
     key=("registration_date", "client_id", "card_number"),
-    covered_by=WHOLE_DAYS,
+    covered_by=COVERED_DAYS,
     date_column="registration_date",
     follow_up_queries=("publish_cards", "record_given_away", "reinstate_registered"),
 )
@@ -149,7 +149,7 @@ operations = CoreTable(
     },
     staging_only={"pos_name": _TEXT, "bonus_source_name": _TEXT},
     key=("operation_date", "client_id", "component_type", "operation_id"),
-    covered_by=WHOLE_CLIENTS,
+    covered_by=COVERED_CLIENTS,
     date_column="operation_date",
     has_history=True,
     is_held_for_months=True,
@@ -174,7 +174,7 @@ leads = CoreTable(
         "unread_count": _INTEGER,
     },
     key=("lead_date", "client_id", "lead_id"),
-    covered_by=WHOLE_CLIENTS,
+    covered_by=COVERED_CLIENTS,
     date_column="lead_date",
     has_history=True,
     is_held_for_months=True,
@@ -196,7 +196,7 @@ favourite_offers = CoreTable(
     },
     staging_only={"goods_read": _FLAG},
     key=("offer_date", "client_id", "favourite_id"),
-    covered_by=WHOLE_CLIENTS,
+    covered_by=COVERED_CLIENTS,
     date_column="offer_date",
     has_history=True,
     is_held_for_months=True,
@@ -208,7 +208,7 @@ favourite_goods = CoreTable(
     types={"client_id": _ID, "favourite_id": _ID, "list_data_id": _ID, "is_inactive": _FLAG},
     staging_only={"code": _TEXT, "good_name": _TEXT, "image_url": _TEXT},
     key=("client_id", "favourite_id", "list_data_id"),
-    covered_by=WHOLE_OFFERS,
+    covered_by=COVERED_OFFERS,
     follow_up_queries=("publish_goods", "delete_goods_of_deleted_offers"),
 )
 
@@ -216,7 +216,7 @@ favourite_groups = CoreTable(
     name="favourite_groups",
     types={"client_id": _ID, "group_id": _ID, "group_name": _TEXT, "select_count": _INTEGER},
     key=("client_id", "group_id"),
-    covered_by=WHOLE_HEADERS,
+    covered_by=COVERED_HEADERS,
 )
 
 favourite_stats = CoreTable(

@@ -19,8 +19,8 @@ ReadingKind = Literal["unchanged", "delta", "full"]
 class Task:
     """One unit of work of a run: a client or a registration day; the other one is None.
 
-    task_id: its row in the ledger; 0 for a reading outside a run. is_whole: read everything, even
-    if it seems unchanged. source_total and the digests are the last proven state, None before the
+    task_id: its row in the ledger; 0 for a reading outside a run. must_be_full: read everything,
+    even if it seems unchanged. source_total and the digests are the last proven state, None before the
     first reading; version counts its published changes. has_bad_rows: the client has rows in
     quarantine.
     """
@@ -28,7 +28,7 @@ class Task:
     client_id: int | None = None
     day: date | None = None
     task_id: int = 0
-    is_whole: bool = False
+    must_be_full: bool = False
     version: int = 0
     source_total: int | None = None
     fingerprint: bytes | None = None

@@ -53,17 +53,18 @@ def prove_reading(
     length: int,
     habits: PagingHabits,
     known: ProvenState | None = None,
-    whole: bool = False,
-    keep_head: bool = False,
-    trust_total: bool = False,
+    must_be_full: bool = False,
+    has_details: bool = False,
+    trusts_single_pages: bool = False,
 ) -> ReadingRequests:
     """Read one client's rows of one endpoint; raises UnprovenReadingError.
 
     length: rows to request per page. known: the last proven state, None for the first reading.
-    whole: read every page even if the first one seems unchanged. keep_head: the rows have details,
-    so store a head for short histories too, and return all rows with `whole`.
-    trust_total: accept a total that a single page reaches, whatever the page's size. The caller
-    then checks the largest such page by a reading without trust_total.
+    must_be_full: read every page even if the first one seems unchanged. has_details: what belongs
+    to a row is requested row by row; so a full reading returns all rows even of an unchanged page,
+    and the head is stored for short histories too.
+    trusts_single_pages: a single page that reaches its total has all rows, whatever its size. The
+    caller then checks the largest such page by a reading that trusts none.
     """
     (first,) = yield [PageRequest(habits.base, length)]
     if (first.total or 0) > MAX_ROWS:
@@ -75,20 +76,20 @@ def prove_reading(
         is_on_one_page = first.total == known.total and len(first.rows) == known.total
         if (
             is_on_one_page
-            and not (whole and keep_head)
+            and not (must_be_full and has_details)
             and fingerprint(first.rows) == known.fingerprint
         ):
             return Reading("unchanged", (), known, first.header)
-        if not whole:
+        if not must_be_full:
             grown = yield from read_growth(first, known, length=length, base=habits.base)
             if grown is not None:
                 return grown
     # The end needs no check if a page of this size was already shown to end where its total says.
-    trusted = trust_total or len(first.rows) <= habits.trusted_page
+    trusted = trusts_single_pages or len(first.rows) <= habits.trusted_page
     scan = yield from _prove_scan(
         first, length, habits, check_end=not trusted, known_rows=known.total if known else 0
     )
-    return _full_reading(scan, keep_head=keep_head)
+    return _full_reading(scan, has_details=has_details)
 
 
 def _prove_scan(
@@ -215,10 +216,10 @@ def _begins_like(before: Page, scan: PageScan) -> bool:
     return first_before.key == first.key or are_ties
 
 
-def _full_reading(scan: PageScan, *, keep_head: bool) -> Reading:
+def _full_reading(scan: PageScan, *, has_details: bool) -> Reading:
     rows = tuple(scan.rows.values())
     head: Iterable[HeadEntry] = ()
-    if keep_head or scan.pages > 1:
+    if has_details or scan.pages > 1:
         head = map(head_entry, whole_groups(rows, 2 * scan.largest_page))
     state = ProvenState(len(rows), fingerprint(rows), tuple(head))
     single = scan.largest_page if scan.pages == 1 else 0

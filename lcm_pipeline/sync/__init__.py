@@ -9,7 +9,7 @@ roster.py           which registration days a run polls, and how often it reads 
 feed_runs.py        begins, joins and finds the runs of a feed for a window
 run.py              one run of a feed: adds its tasks, reads them, publishes
 ledger.py           the tasks of a run: claims them, records their outcomes
-paging_checks.py    how the endpoint of a run pages, and whether its largest page is whole
+paging_checks.py    how the endpoint of a run pages, and whether its largest page has all rows
 fan_out.py          many tasks read concurrently, each saved before its slot is released
 service_monitor.py  distinguishes an outage from a group of tasks that the service rejects
 client.py           one client of a feed: from a task to an outcome for staging

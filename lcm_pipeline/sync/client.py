@@ -32,7 +32,7 @@ async def read_client_task(source: Source, feed: Feed, task: Task) -> Outcome:
     expired = len(reading.rows) - len(rows)
     if reading.kind == "delta" and expired:
         # A delta does not show whether these old rows are new or changed; a full reading does.
-        return await read_client_task(source, feed, replace(task, is_whole=True))
+        return await read_client_task(source, feed, replace(task, must_be_full=True))
     details = (
         await read_goods_of_offers(source, client_id, task, reading, rows) if feed.details else {}
     )
@@ -54,7 +54,7 @@ async def read_client_task(source: Source, feed: Feed, task: Task) -> Outcome:
     )
     if reading.kind == "delta" and (staged.bad_rows or task.has_bad_rows):
         # A row may have become bad, or been fixed: only a full reading shows what it replaces.
-        return await read_client_task(source, feed, replace(task, is_whole=True))
+        return await read_client_task(source, feed, replace(task, must_be_full=True))
     return Outcome(
         task,
         "done",
@@ -84,9 +84,9 @@ async def _read(source: Source, feed: Feed, client_id: int, task: Task) -> Readi
         length=source.page_length,
         habits=source.habits,
         known=known,
-        whole=task.is_whole,
-        keep_head=feed.details is not None,
-        trust_total=not source.distrusts,
+        must_be_full=task.must_be_full,
+        has_details=feed.details is not None,
+        trusts_single_pages=source.trusts_single_pages,
     )
     batch = next(requests)
     while True:

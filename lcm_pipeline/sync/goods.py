@@ -31,7 +31,7 @@ async def read_goods_of_offers(
     """
     # The goods of an offer are read again only if the offer itself changed: there is no other sign.
     before = {entry.digest for entry in unpack_head(task.head)}
-    fresh = [row for row in rows if task.is_whole or row.digest not in before]
+    fresh = [row for row in rows if task.must_be_full or row.digest not in before]
     ids = [key for row in fresh if isinstance(key := _offer_id(row), int)]
     included = _included_goods(reading)
     missing = [favourite_id for favourite_id in ids if favourite_id not in included]

@@ -1,4 +1,4 @@
-"""What a run finds out about the paging of its endpoint, by readings that distrust single pages.
+"""What a run finds out about the paging of its endpoint, by readings that trust no single page.
 
 When it starts, it probes how the endpoint numbers its rows. Before it publishes, it verifies that
 the largest single page ends where its total says.
@@ -28,7 +28,7 @@ class PagingChecks:
     """The checks of a run whose tasks are clients.
 
     habits: what is known of the paging; readings change them. read: reads a task from a source that
-    distrusts single pages.
+    trusts no single page.
     """
 
     ledger: RunLedger
@@ -65,7 +65,7 @@ class PagingChecks:
         A source that caps Length and reports the cap as the total looks complete on every page.
         When the largest page is shown to end where its total says, all smaller pages are proven. A
         client that can no longer be read is left pending, and the next largest page is used.
-        Reopened tasks are to be read from a source that distrusts all single pages.
+        Reopened tasks are to be read from a source that trusts no single page.
         """
         habits = self.habits
         cause = ""
@@ -76,7 +76,7 @@ class PagingChecks:
             client_id, size = found
             base = habits.base
             try:
-                is_whole = await self._is_whole_page(client_id, size)
+                has_all_rows = await self._has_all_rows(client_id, size)
             except WorkStoppedError:
                 raise
             except Exception as error:  # noqa: BLE001 - it costs this client alone
@@ -84,7 +84,7 @@ class PagingChecks:
                 pending = f"the end of its page could not be verified: {cause}"
                 await self.ledger.call(tasks.fail_client, client_id, pending)
                 continue
-            if is_whole:
+            if has_all_rows:
                 return False
             # Pages at least as large may be capped too. With another base, every page is in doubt.
             floor = size if habits.base == base else 0
@@ -95,7 +95,7 @@ class PagingChecks:
             " kept: run the same command again to go on"
         )
 
-    async def _is_whole_page(self, client_id: int, size: int) -> bool:
+    async def _has_all_rows(self, client_id: int, size: int) -> bool:
         """Read a client again; whether its page of `size` rows has all of them."""
         base = self.habits.base
         try:

@@ -53,7 +53,7 @@ async def read_registration_day(source: Source, task: Task) -> Outcome:
             f"the registrations of {task.day} differ from one poll to the next"
         )
     digest = source.pseudonyms.digest(digest)
-    is_known = digest == task.fingerprint and not task.is_whole
+    is_known = digest == task.fingerprint and not task.must_be_full
     staged = transform_registrations(
         task.day, () if is_known else poll.rows, source.zone, day.latest
     )
@@ -166,12 +166,12 @@ class _Day:
         """
         length = ends - begins
         has_succeeded = self._period.has_succeeded(length)
-        is_whole = length == self._ends - self._begins
+        is_whole_day = length == self._ends - self._begins
 
         def is_too_long(error: TransientError) -> bool:
             if has_succeeded or not _is_shorter_period_worth_trying(error):
                 return False
-            return error.timed_out if is_whole else error.attempts >= _FEW_ATTEMPTS
+            return error.timed_out if is_whole_day else error.attempts >= _FEW_ATTEMPTS
 
         api = self._source.api.giving_up(is_too_long)
         beg, end = _on_service_clock(begins - _MARGIN), _on_service_clock(ends)

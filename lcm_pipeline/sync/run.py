@@ -145,7 +145,7 @@ class SyncRun:
                 if not self.feed.is_by_day:
                     has_reopened = await self._paging_checks(source).verify_largest_page()
                     if has_reopened:
-                        await self._fan_out(replace(source, distrusts=True))
+                        await self._fan_out(replace(source, trusts_single_pages=False))
             await self._publish_once(allow_partial=is_last)
             finish = partial(
                 finish_run, reconnecting, self.run, self.command_id, leaves_tasks=is_last
@@ -268,7 +268,7 @@ class SyncRun:
         await monitor.check_at_end()
 
     def _paging_checks(self, source: Source) -> PagingChecks:
-        read = partial(self._read_task, replace(source, distrusts=True))
+        read = partial(self._read_task, replace(source, trusts_single_pages=False))
         return PagingChecks(self.ledger, source.habits, self.context.slots, read)
 
     async def _read_task(self, source: Source, task: Task) -> Outcome:

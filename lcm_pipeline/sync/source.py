@@ -19,8 +19,8 @@ _MAX_AHEAD = timedelta(days=366)
 class Source:
     """The API as one run sees it.
 
-    habits: what is known of its paging; readings change them. distrusts: do not believe a total
-    that a single page satisfies. forgotten: erased persons, whose rows are dropped. kept_from: the
+    habits: what is known of its paging; readings change them. trusts_single_pages: a single page
+    that reaches its total has all rows. forgotten: erased persons, whose rows are dropped. kept_from: the
     first business day whose facts are kept; None for all. pseudonyms: the keys that phones and
     cards are hashed with before staging.
     """
@@ -30,7 +30,7 @@ class Source:
     zone: ZoneInfo
     page_length: int
     habits: PagingHabits = field(default_factory=PagingHabits)
-    distrusts: bool = False
+    trusts_single_pages: bool = True
     forgotten: Forgotten = field(default_factory=Forgotten)
     kept_from: date | None = None
     pseudonyms: Pseudonyms = field(default_factory=Pseudonyms)

@@ -118,7 +118,7 @@ async def _verify(
                 monitor.read_task, verifier.record, settings.concurrency, advice=_ADVICE
             )
             chunks = (
-                [Task(client_id, is_whole=True) for client_id in client_ids[at : at + _CHUNK]]
+                [Task(client_id, must_be_full=True) for client_id in client_ids[at : at + _CHUNK]]
                 for at in range(0, len(client_ids), _CHUNK)
             )
             await fan_out.run(chunks)

@@ -27,12 +27,16 @@ def drive(
     length: int,
     known: ProvenState | None = None,
     *,
-    whole: bool = False,
-    trust_total: bool = False,
+    must_be_full: bool = False,
+    trusts_single_pages: bool = False,
 ) -> Reading:
-    """Read `source` to the end with new habits; a sync reads most clients with `trust_total`."""
+    """Read `source` to the end with new habits; a sync trusts single pages of most clients."""
     reader = prove_reading(
-        length=length, habits=PagingHabits(), known=known, whole=whole, trust_total=trust_total
+        length=length,
+        habits=PagingHabits(),
+        known=known,
+        must_be_full=must_be_full,
+        trusts_single_pages=trusts_single_pages,
     )
     requests = next(reader)
     while True:
@@ -74,9 +78,9 @@ def run_history(seed: int) -> str:
     length = rng.choice([3, 4, 5, 8, 12, 50])
     # A run trusts a total that one page satisfies only after it has checked the largest such page;
     # a source that lies fails this check.
-    trust_total = is_honest(source.manners) and rng.random() < 0.5
+    trusts_single_pages = is_honest(source.manners) and rng.random() < 0.5
     try:
-        reading = drive(source, length, trust_total=trust_total)
+        reading = drive(source, length, trusts_single_pages=trusts_single_pages)
     except UnprovenReadingError:
         if is_plain(source, length):
             raise SilentlyWrongError(f"seed {seed}: a stable source was flagged") from None
@@ -96,7 +100,7 @@ def read_on_another_day(source: Source, before: Reading, length: int, seed: int)
     for _ in range(source.rng.randint(1, 4)):
         source.change_of_kind(kind)
     try:
-        after = drive(source, length, before.state_to_store, trust_total=True)
+        after = drive(source, length, before.state_to_store, trusts_single_pages=True)
     except UnprovenReadingError:
         return
     keys = {row.key[0] for row in after.rows}

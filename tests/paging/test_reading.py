@@ -96,7 +96,7 @@ def test_a_known_history_that_changed_is_exact_after_the_audit(
     for _ in range(changes):
         source.change()
     try:
-        audited = drive(source, 10, known, whole=True)
+        audited = drive(source, 10, known, must_be_full=True)
     except UnprovenReadingError:
         return
     if audited.kind == "unchanged":

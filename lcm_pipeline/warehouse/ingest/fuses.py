@@ -7,7 +7,7 @@ They read the tables that the publish has made in its transaction.
 
 from math import ceil
 
-from lcm_pipeline.model.tables import WHOLE_DAYS, CoreTable
+from lcm_pipeline.model.tables import COVERED_DAYS, CoreTable
 from lcm_pipeline.warehouse.connection import Session
 from lcm_pipeline.warehouse.ingest import merge
 from lcm_pipeline.warehouse.ingest.runs import Run
@@ -39,7 +39,7 @@ def check_vanished_rows(session: Session, run: Run, table: CoreTable, delete_fus
             f"{run.feed}: the source no longer has {lost:,} of {covered:,} rows,"
             f" {_advise_delete_fuse(lost, covered, delete_fuse)}"
         )
-    if table.covered_by is not WHOLE_DAYS:
+    if table.covered_by is not COVERED_DAYS:
         return
     # One of the days may be a failure of the source.
     limit = max(delete_fuse, _SHARE_OF_A_DAY)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 
-from lcm_pipeline.model.tables import WHOLE_CLIENTS, CoreTable, NameDimension
+from lcm_pipeline.model.tables import COVERED_CLIENTS, CoreTable, NameDimension
 from lcm_pipeline.warehouse.ingest.runs import Run
 from lcm_pipeline.warehouse.ingest.staging import staging_of
 from lcm_pipeline.warehouse.queries import column_list, composed
@@ -141,7 +141,7 @@ def store_names(dimension: NameDimension) -> Composed:
 
 def moves_within_clients(table: CoreTable) -> bool:
     """Whether the total of a client can show that none of its rows moved to another day."""
-    return table.date_column is not None and table.covered_by is WHOLE_CLIENTS
+    return table.date_column is not None and table.covered_by is COVERED_CLIENTS
 
 
 def is_kept(table: CoreTable, kept_from: date | None) -> Composable:

@@ -26,7 +26,7 @@ from datetime import date
 import psycopg
 from psycopg.sql import SQL
 
-from lcm_pipeline.model.tables import NAME_DIMENSIONS, WHOLE_OFFERS, CoreTable, clients
+from lcm_pipeline.model.tables import COVERED_OFFERS, NAME_DIMENSIONS, CoreTable, clients
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Session
 from lcm_pipeline.warehouse.ingest import fuses, merge
@@ -288,7 +288,7 @@ class _Publication:
         for table in self.tables:
             self.session.execute(merge.view_incoming(self.run, table, _ANY_TASK))
         self.session.execute(query("cover"))
-        if any(table.covered_by is WHOLE_OFFERS for table in self.tables):
+        if any(table.covered_by is COVERED_OFFERS for table in self.tables):
             self.session.execute(query("cover_offers"))
 
     def _collect(self, table: CoreTable, kept_from: date | None) -> None:

@@ -109,7 +109,7 @@ select
     claimed.task_id,
     claimed.client_id,
     claimed.day,
-    claimed.is_whole,
+    claimed.is_whole as must_be_full,
     coalesce(client.version, polled.version, 0) as version,
     coalesce(client.source_total, polled.source_total) as source_total,
     coalesce(client.fingerprint, polled.fingerprint) as fingerprint,
