@@ -13,7 +13,7 @@ from lcm_pipeline.model import endpoints, tables
 from lcm_pipeline.model.endpoints import Endpoint
 from lcm_pipeline.model.tables import CoreTable
 from lcm_pipeline.model.tasks import ClientRows, StagedRows
-from lcm_pipeline.transform import favourite_headers, operations
+from lcm_pipeline.transform import favourite_envelope, operations
 from lcm_pipeline.transform.favourites import transform_favourites
 from lcm_pipeline.transform.leads import transform_leads
 from lcm_pipeline.transform.operations import transform_operations
@@ -29,8 +29,8 @@ class Feed:
     assets: the Dagster assets it materializes, each with its description; the first one has the
     checks. asset_group: where the UI shows them. label: its name in the report and the dashboards,
     in Russian and English. details: the endpoint of what belongs to a row, requested row by row.
-    header_members: what is stored of a response besides its rows. has_marts: marts are built on the
-    feed, and are blocked when its totals do not agree.
+    envelope_members: what is stored of a response besides its rows. has_marts: marts are built on
+    the feed, and are blocked when its totals do not agree.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Feed:
     other_tables: tuple[str, ...] = ()
     transform: Callable[[ClientRows], StagedRows] | None = None
     details: Endpoint[Any, Any] | None = None
-    header_members: frozenset[str] = frozenset()
+    envelope_members: frozenset[str] = frozenset()
     has_marts: bool = True
 
     @property
@@ -104,7 +104,7 @@ OPERATIONS = Feed(
     asset_group="facts",
     label=("Операции", "Operations"),
     transform=transform_operations,
-    header_members=operations.HEADER_MEMBERS,
+    envelope_members=operations.ENVELOPE_MEMBERS,
 )
 LEADS = Feed(
     name="leads",
@@ -140,7 +140,7 @@ FAVOURITES = Feed(
     asset_group="favourites",
     label=("Любимые товары", "Favourites"),
     transform=transform_favourites,
-    header_members=favourite_headers.MEMBERS,
+    envelope_members=favourite_envelope.MEMBERS,
     details=endpoints.FAVOURITE_GOODS,
 )
 

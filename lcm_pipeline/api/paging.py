@@ -24,7 +24,7 @@ from lcm_pipeline.model.endpoints import (
 from lcm_pipeline.model.pages import Page, PageRequest
 from lcm_pipeline.model.payloads import READ_ERRORS, Request, Response
 
-_HEADER_ENCODER = msgspec.json.Encoder(decimal_format="number")
+_ENVELOPE_ENCODER = msgspec.json.Encoder(decimal_format="number")
 _LONGEST_DECIMAL = 40
 # Messages are compared by their first characters.
 _LONGEST_MESSAGE = 2_000
@@ -91,37 +91,37 @@ async def _read_confirmed(api: LoyaltyApi, endpoint: Endpoint[Any, Any], call: R
 def _to_page(endpoint: Endpoint[Any, Any], response: Response) -> PageWithMessage:
     rows = getattr(response, endpoint.rows_field or "")
     total = getattr(response, endpoint.total_field) if endpoint.total_field else None
-    header = _read_header(endpoint, response)
-    page = Page(source_rows(endpoint, rows or []), total, header, is_null=rows is None)
+    envelope = _read_envelope(endpoint, response)
+    page = Page(source_rows(endpoint, rows or []), total, envelope, is_null=rows is None)
     return PageWithMessage(page, (response.Message or "")[:_LONGEST_MESSAGE].strip())
 
 
-def _read_header(endpoint: Endpoint[Any, Any], response: Response) -> bytes | None:
-    """Encode the header so that equal values have equal bytes, 1.0 and 1.00 too.
+def _read_envelope(endpoint: Endpoint[Any, Any], response: Response) -> bytes | None:
+    """Encode the envelope so that equal values have equal bytes, 1.0 and 1.00 too.
 
-    An unchanged header is recognised by its digest.
+    An unchanged envelope is recognised by its digest.
     """
-    if not endpoint.header_fields:
+    if not endpoint.envelope_fields:
         return None
     # A member that the response lacks is left out, as unlike null it is not a value.
-    header = {
+    envelope = {
         name: _normalize(value)
-        for name in endpoint.header_fields
+        for name in endpoint.envelope_fields
         if (value := getattr(response, name)) is not UNSET
     }
-    for name in endpoint.optional_header_fields:
+    for name in endpoint.optional_envelope_fields:
         value = getattr(response, name)
         if isinstance(value, list) and value:
-            header[name] = value
+            envelope[name] = value
     try:
-        return msgspec.json.format(_HEADER_ENCODER.encode(header), indent=-1)
+        return msgspec.json.format(_ENVELOPE_ENCODER.encode(envelope), indent=-1)
     except READ_ERRORS:
-        readable = {name: _as_json(value) for name, value in header.items()}
-        return msgspec.json.format(_HEADER_ENCODER.encode(readable), indent=-1)
+        readable = {name: _as_json(value) for name, value in envelope.items()}
+        return msgspec.json.format(_ENVELOPE_ENCODER.encode(readable), indent=-1)
 
 
 def _as_json(value: Any) -> Any:
-    """Return a header value, or its text when it is not valid JSON, so that others can be read."""
+    """Return a value of an envelope, or its text if it is not valid JSON: others can be read."""
     if isinstance(value, list):
         return [_as_json(item) for item in value]
     if not isinstance(value, msgspec.Raw):

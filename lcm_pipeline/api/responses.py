@@ -157,9 +157,9 @@ def _check_density(body: bytes, rows: list[Raw] | None = None) -> None:
 
 
 def _read_tolerantly(endpoint: Endpoint[Any, Any], body: bytes) -> Any:
-    """Read a response that cannot be decoded: each row and each header value on its own.
+    """Read a response that cannot be decoded: each row and each value of the envelope on its own.
 
-    A value that does not fit its type stays bytes, to be rejected when the row or header is read.
+    A value that does not fit its type stays bytes, to be rejected when the row or envelope is read.
     """
     try:
         members = split_object(body)
@@ -179,7 +179,7 @@ def _read_tolerantly(endpoint: Endpoint[Any, Any], body: bytes) -> Any:
             if fields[name] is UNSET:
                 raise MalformedError(f"{name} is not a number of rows")
         else:
-            fields[name] = _read_header_value(members[name], endpoint.field_types[name])
+            fields[name] = _read_envelope_value(members[name], endpoint.field_types[name])
     return endpoint.response_type(**fields)
 
 
@@ -192,7 +192,7 @@ def _split_rows(name: str, value: bytes) -> list[Raw] | None:
         raise MalformedError(f"{name} is not a list") from error
 
 
-def _read_header_value(value: bytes, kind: Any) -> Any:
+def _read_envelope_value(value: bytes, kind: Any) -> Any:
     read = _read(value, kind)
     if read is not UNSET:
         return read

@@ -119,17 +119,17 @@ class Transport:
             async with asyncio.timeout(self._timeout):
                 response = await self._transport.handle_async_request(request)
                 try:
-                    head = _read_head(response)
-                    ahead = seconds_ahead(head.date, sent_at, time.time())
+                    received = _read_headers(response)
+                    ahead = seconds_ahead(received.date, sent_at, time.time())
                     self.clock_ahead = ahead or 0.0
                     if 200 <= response.status_code < 300:
-                        content = await self._read_body(response, head)
+                        content = await self._read_body(response, received)
                     else:
                         content = b""
                         await _drain(response)
                 finally:
                     await response.aclose()
-            content = decompress(content, head.content_encoding, self._largest)
+            content = decompress(content, received.content_encoding, self._largest)
         except SizeError:
             megabytes = self._largest / MEGABYTE
             reason = f"the response is larger than {megabytes:g} MB (LCM_MAX_ANSWER_MB)"
@@ -138,14 +138,14 @@ class Transport:
             raise TransportError(str(error)) from error
         except (httpx.HTTPError, aiohttp.ClientError, OSError, TimeoutError) as error:
             raise self._transport_error(error) from error
-        location = self._redirect_target(head) if 300 <= response.status_code < 400 else None
+        location = self._redirect_target(received) if 300 <= response.status_code < 400 else None
         return HttpResponse(
-            response.status_code, head.content_type, head.retry_after, content, location
+            response.status_code, received.content_type, received.retry_after, content, location
         )
 
-    async def _read_body(self, response: httpx.Response, head: "_Head") -> bytes:
+    async def _read_body(self, response: httpx.Response, received: "_Headers") -> bytes:
         """Read the body to its end; raises SizeError as soon as it is too large."""
-        if head.content_length > self._largest:
+        if received.content_length > self._largest:
             raise SizeError
         parts: list[bytes] = []
         size = 0
@@ -156,12 +156,12 @@ class Transport:
             parts.append(part)
         return b"".join(parts)
 
-    def _redirect_target(self, head: "_Head") -> str | None:
+    def _redirect_target(self, received: "_Headers") -> str | None:
         """Return a redirect's target without credentials, query and personal data."""
-        if head.location is None:
+        if received.location is None:
             return None
         try:
-            parts = urlsplit(urljoin(self._base_url, head.location.strip()))
+            parts = urlsplit(urljoin(self._base_url, received.location.strip()))
             host, port = parts.hostname or "", parts.port
         except ValueError:
             return "an address that cannot be read"
@@ -244,7 +244,7 @@ def _shown_host(host: str) -> str:
     return f"[{address}]" if address.version == 6 else str(address)
 
 
-class _Head(NamedTuple):
+class _Headers(NamedTuple):
     """The headers of a response that are used."""
 
     content_type: str = ""
@@ -255,19 +255,19 @@ class _Head(NamedTuple):
     date: str | None = None
 
 
-def _read_head(response: httpx.Response) -> _Head:
+def _read_headers(response: httpx.Response) -> _Headers:
     """Read the headers in one pass: each look-up in httpx.Headers makes a pass of its own."""
     found: dict[bytes, str] = {}
     for name, value in response.headers.raw:
         lower = name.lower()
-        if lower not in _HEADERS:
+        if lower not in _USED_HEADERS:
             continue
         text = value.decode("utf-8", "replace")
         # Content-Encoding may be repeated, with one coding in each.
         is_further = lower == b"content-encoding" and lower in found
         found[lower] = f"{found[lower]},{text}" if is_further else text
     length = found.get(b"content-length", "")
-    return _Head(
+    return _Headers(
         found.get(b"content-type", ""),
         found.get(b"content-encoding", ""),
         int(length) if length.isascii() and length.isdigit() and len(length) < 20 else 0,
@@ -277,7 +277,7 @@ def _read_head(response: httpx.Response) -> _Head:
     )
 
 
-_HEADERS = frozenset(
+_USED_HEADERS = frozenset(
     (
         b"content-type",
         b"content-encoding",

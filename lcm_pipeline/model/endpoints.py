@@ -31,8 +31,8 @@ class Endpoint(Generic[RequestT, ResponseT]):
     client_field: the client whose rows these are; 0 and null name no client.
     key_fields: identify a row within its client.
     moment_field: the time that the service orders the rows by.
-    header_fields: members next to the rows; the page's header, where present.
-    optional_header_fields: lists that are part of the header only when they are not empty.
+    envelope_fields: members next to the rows; the page's envelope, where present.
+    optional_envelope_fields: lists that are part of the envelope only when they are not empty.
     required: request fields without which a call would read or change the wrong data.
     repeatable: sending the call twice changes nothing, so it may be retried when its outcome is
     unknown.
@@ -51,16 +51,16 @@ class Endpoint(Generic[RequestT, ResponseT]):
     total_field: str | None = None
     rows_may_be_null: bool = False
     client_field: str | None = None
-    header_fields: tuple[str, ...] = ()
-    optional_header_fields: tuple[str, ...] = ()
+    envelope_fields: tuple[str, ...] = ()
+    optional_envelope_fields: tuple[str, ...] = ()
     repeatable: bool = True
     contract: str = REQUEST_CONTRACT
 
     @cached_property
     def field_types(self) -> dict[str, Any]:
         """The types of the response's members other than ErrorCode and Message."""
-        read = {self.rows_field, self.total_field, *self.header_fields}
-        read.update(self.optional_header_fields)
+        read = {self.rows_field, self.total_field, *self.envelope_fields}
+        read.update(self.optional_envelope_fields)
         return {
             field.name: Union[tuple(a for a in get_args(field.type) if a is not msgspec.UnsetType)]  # noqa: UP007
             for field in msgspec.structs.fields(self.response_type)
@@ -95,7 +95,7 @@ OPERATION_HISTORY = Endpoint(
     moment_field="Proctime",
     total_field="Rows",
     client_field="Client",
-    header_fields=("Client", "Phone", "Card"),
+    envelope_fields=("Client", "Phone", "Card"),
 )
 
 LEADS_PAGING_INFO = Endpoint(
@@ -122,7 +122,7 @@ CLIENT_FAVORITE_DATA_INFO = Endpoint(
     key_fields=("Id",),
     moment_field="ProcTime",
     total_field="TotalRows",
-    header_fields=(
+    envelope_fields=(
         "MaxLinkGoods",
         "NowLinkGoods",
         "RemainLinkGoods",
@@ -137,7 +137,7 @@ CLIENT_FAVORITE_DATA_INFO = Endpoint(
         "AvgAll",
         "GroupFavorites",
     ),
-    optional_header_fields=("ListFavorites",),
+    optional_envelope_fields=("ListFavorites",),
 )
 
 # The goods of one offer, selected by ClientFavoriteId.
@@ -150,8 +150,8 @@ FAVOURITE_GOODS = replace(
     moment_field=None,
     # TotalRows counts the offers.
     total_field=None,
-    header_fields=(),
-    optional_header_fields=("ClientFavorites",),
+    envelope_fields=(),
+    optional_envelope_fields=("ClientFavorites",),
 )
 
 CLIENT_UPDATE = Endpoint(

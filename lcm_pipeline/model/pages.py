@@ -1,8 +1,8 @@
 """A request for a page, and the page that it returns.
 
-`reading` and `sync` work with these types only: they never see a payload, a header or a socket. A
-row stays the bytes that the server sent. Only its key and moment are decoded at once, the rest when
-the row turns out to be new or changed: most rows of most readings are neither.
+`reading` works with these types only: it never sees a payload or a socket. A row stays the bytes
+that the server sent. Only its key and moment are decoded at once, the rest when the row turns out
+to be new or changed: most rows of most readings are neither.
 """
 
 from collections.abc import Hashable
@@ -34,7 +34,7 @@ class SourceRow(NamedTuple):
 class Page(NamedTuple):
     """One response: its rows in the order sent and the total that the server claims.
 
-    header: JSON bytes of the other members of the response, without rows, total and error fields;
+    envelope: JSON bytes of the other members of the response, without rows, total and error fields;
     None when the endpoint has no such members.
     suspicious: the response had ErrorCode 0 and a Message that is not known to be harmless.
     is_null: the list of rows was null, which proves less than an empty list.
@@ -42,6 +42,6 @@ class Page(NamedTuple):
 
     rows: tuple[SourceRow, ...]
     total: int | None
-    header: bytes | None = None
+    envelope: bytes | None = None
     suspicious: bool = False
     is_null: bool = False

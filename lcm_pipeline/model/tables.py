@@ -25,7 +25,7 @@ class Coverage:
 
 COVERED_CLIENTS = Coverage("covered_clients", ("client_id",))
 COVERED_DAYS = Coverage("covered_days", ("registration_date",))
-COVERED_HEADERS = Coverage("covered_headers", ("client_id",))
+COVERED_ENVELOPES = Coverage("covered_envelopes", ("client_id",))
 COVERED_OFFERS = Coverage("covered_offers", ("client_id", "favourite_id"))
 
 
@@ -216,7 +216,7 @@ favourite_groups = CoreTable(
     name="favourite_groups",
     types={"client_id": _ID, "group_id": _ID, "group_name": _TEXT, "select_count": _INTEGER},
     key=("client_id", "group_id"),
-    covered_by=COVERED_HEADERS,
+    covered_by=COVERED_ENVELOPES,
 )
 
 favourite_stats = CoreTable(
@@ -237,7 +237,7 @@ favourite_stats = CoreTable(
         "avg_favourite": _MONEY,
         "avg_all": _MONEY,
     },
-    # `present` lists the columns that the header had a value for: the others keep theirs.
+    # `present` lists the columns that the envelope had a value for: the others keep theirs.
     staging_only={"present": _TEXTS, "has_groups": _FLAG},
     key=("snapshot_date", "client_id"),
     covered_by=None,

@@ -20,8 +20,8 @@ class Task:
     """One unit of work of a run: a client or a registration day; the other one is None.
 
     task_id: its row in the ledger; 0 for a reading outside a run. must_be_full: read everything,
-    even if it seems unchanged. source_total and the digests are the last proven state, None before the
-    first reading; version counts its published changes. has_bad_rows: the client has rows in
+    even if it seems unchanged. source_total and the digests are the last proven state, None before
+    the first reading; version counts its published changes. has_bad_rows: the client has rows in
     quarantine.
     """
 
@@ -32,8 +32,8 @@ class Task:
     version: int = 0
     source_total: int | None = None
     fingerprint: bytes | None = None
-    head: bytes | None = None
-    header_digest: bytes | None = None
+    recent_rows: bytes | None = None
+    envelope_digest: bytes | None = None
     has_bad_rows: bool = False
 
     def __str__(self) -> str:
@@ -44,7 +44,7 @@ class Task:
 class ClientRows:
     """The proven rows of one client, before they are transformed.
 
-    rows: new and changed ones, or all. header: the rest of the response, as JSON; None when it is
+    rows: new and changed ones, or all. envelope: the rest of the response, as JSON; None when it is
     already known or empty. details: what was fetched row by row, such as the goods of an offer, by
     the row's id. zone: of the business day. snapshot_date: the last day of the window. latest: the
     last plausible business day; later rows go to quarantine.
@@ -55,7 +55,7 @@ class ClientRows:
     zone: ZoneInfo
     snapshot_date: date
     latest: date
-    header: bytes | None = None
+    envelope: bytes | None = None
     details: Mapping[int, Sequence[SourceRow]] = field(default_factory=dict)
 
 
@@ -64,7 +64,8 @@ class BadRow:
     """A row that does not fit its payload definition, as it was sent, for sync.quarantine.
 
     client_id: None when the row names no client. day: the registration day that was polled; None
-    for a feed that is read by client. context: what else the row belongs to: an offer, the header.
+    for a feed that is read by client. context: what else the row belongs to: an offer, or the
+    envelope, as ENVELOPE of `transform.envelope`.
     """
 
     table: str
@@ -99,7 +100,7 @@ class StagedRows:
 class Outcome:
     """How one task ended. For `done`, with the state to store when it is published.
 
-    has_header: `staged` has what the header holds. single_page: rows in the one page that had
+    has_envelope: `staged` has what the envelope holds. single_page: rows in the one page that had
     everything; 0 when there were several. source_total, the digests: as in Task, of this reading.
     expired: rows of the source older than the first day that is kept; set by a full reading.
     is_refused: the service refused this client for good, as it does with unknown clients.
@@ -110,12 +111,12 @@ class Outcome:
     read_at: datetime
     staged: StagedRows = field(default_factory=StagedRows)
     reading: ReadingKind | None = None
-    has_header: bool = False
+    has_envelope: bool = False
     single_page: int = 0
     source_total: int | None = None
     expired: int = 0
     fingerprint: bytes | None = None
-    head: bytes | None = None
-    header_digest: bytes | None = None
+    recent_rows: bytes | None = None
+    envelope_digest: bytes | None = None
     error: str | None = None
     is_refused: bool = False

@@ -1,8 +1,8 @@
 """Proven readings, and the state that is stored of one to detect changes later.
 
 A fingerprint is a sum of row digests: equal rows in any order have equal fingerprints, so ties in
-another order do not look like a change. A head is the newest rows in order, as digests of their
-keys and contents.
+another order do not look like a change. The recent rows of a history are its newest, in order, as
+digests of their keys and contents.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,11 +13,11 @@ from lcm_pipeline.model.pages import SourceRow
 from lcm_pipeline.model.tasks import ReadingKind
 
 _MODULUS = 1 << 128
-_ENTRY = 24
+_DIGESTS = 24
 
 
-class HeadEntry(NamedTuple):
-    """One row of a head: an 8-byte digest of its key, and the 16-byte digest of its content."""
+class RecentRow(NamedTuple):
+    """What is stored of a recent row: an 8-byte digest of its key, a 16-byte one of its content."""
 
     key: bytes
     digest: bytes
@@ -27,27 +27,27 @@ class ProvenState(NamedTuple):
     """A client's history as of its last proven reading.
 
     total: number of rows. fingerprint: 16 bytes over all of them.
-    head: the newest rows, in the order sent; empty when one page contained everything and the
-    endpoint has no details to fetch.
+    recent_rows: the newest rows, in the order sent; empty when one page contained everything and
+    the endpoint has no details to fetch.
     """
 
     total: int
     fingerprint: bytes
-    head: tuple[HeadEntry, ...] = ()
+    recent_rows: tuple[RecentRow, ...] = ()
 
 
 class Reading(NamedTuple):
     """A proven reading.
 
     kind: `unchanged` has no rows, `delta` the new and changed ones, `full` all rows.
-    header: the other members of the first response.
+    envelope: the other members of the first response.
     single_page: rows in the one page that contained everything; 0 when there were several.
     """
 
     kind: ReadingKind
     rows: tuple[SourceRow, ...]
     state_to_store: ProvenState
-    header: bytes | None
+    envelope: bytes | None
     single_page: int = 0
 
 
@@ -61,10 +61,10 @@ def whole_groups(rows: Sequence[SourceRow], most: int) -> Sequence[SourceRow]:
     return rows[:end]
 
 
-def head_entry(row: SourceRow) -> HeadEntry:
-    """Return the head entry of a row."""
+def recent_row(row: SourceRow) -> RecentRow:
+    """Return what is stored of a row while it is among the newest."""
     key = blake2b(repr(row.key).encode(), digest_size=8).digest()
-    return HeadEntry(key, row.digest)
+    return RecentRow(key, row.digest)
 
 
 def fingerprint(rows: Iterable[SourceRow]) -> bytes:
@@ -80,18 +80,18 @@ def adjusted_fingerprint(
     return _to_bytes(value - sum(int.from_bytes(digest) for digest in removed))
 
 
-def pack_head(head: Sequence[HeadEntry]) -> bytes | None:
-    """Encode a head for the warehouse; None when it is empty."""
-    return b"".join(entry.key + entry.digest for entry in head) or None
+def pack_recent_rows(rows: Sequence[RecentRow]) -> bytes | None:
+    """Encode recent rows for the warehouse; None when there are none."""
+    return b"".join(row.key + row.digest for row in rows) or None
 
 
-def unpack_head(packed: bytes | None) -> tuple[HeadEntry, ...]:
-    """The reverse of `pack_head`."""
+def unpack_recent_rows(packed: bytes | None) -> tuple[RecentRow, ...]:
+    """The reverse of `pack_recent_rows`."""
     if not packed:
         return ()
     return tuple(
-        HeadEntry(packed[at : at + 8], packed[at + 8 : at + _ENTRY])
-        for at in range(0, len(packed), _ENTRY)
+        RecentRow(packed[at : at + 8], packed[at + 8 : at + _DIGESTS])
+        for at in range(0, len(packed), _DIGESTS)
     )
 
 

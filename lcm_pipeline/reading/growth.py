@@ -10,11 +10,11 @@ from itertools import pairwise
 from typing import Literal
 
 from lcm_pipeline.model.pages import Page, PageRequest, SourceRow
-from lcm_pipeline.reading.fingerprint import ProvenState, Reading, adjusted_fingerprint, head_entry
+from lcm_pipeline.reading.fingerprint import ProvenState, Reading, adjusted_fingerprint, recent_row
 from lcm_pipeline.reading.seams import link_offset, seam_holds
 
-# A head grows with each delta. When it is longer than this, a full reading makes a new one.
-MAX_HEAD_ROWS = 3_000
+# The stored rows grow with each delta. When there are more of them, a full reading begins anew.
+MAX_RECENT_ROWS = 3_000
 
 GrowthRequests = Generator[list[PageRequest], list[Page], Reading | None]
 
@@ -24,7 +24,7 @@ def read_growth(first: Page, known: ProvenState, *, length: int, base: int) -> G
     if first.total is None or len(first.rows) >= first.total:
         return None
     grown = first.total - known.total
-    if grown < 0 or not known.head or len(known.head) > MAX_HEAD_ROWS:
+    if grown < 0 or not known.recent_rows or len(known.recent_rows) > MAX_RECENT_ROWS:
         return None
     moments = [row.moment for row in first.rows if row.moment is not None]
     if any(later < earlier for later, earlier in pairwise(moments)):
@@ -35,7 +35,7 @@ def read_growth(first: Page, known: ProvenState, *, length: int, base: int) -> G
         received = tuple(rows.values())
         match _compare(received, known, grown):
             case "continues":
-                return _delta_reading(first.header, received, known)
+                return _delta_reading(first.envelope, received, known)
             case "differs":
                 return None
         # Undecided: read further down.
@@ -54,11 +54,11 @@ def _compare(
     """Whether the rows are `grown` new ones, continued by the newest known ones.
 
     An unknown row counts as new only when a known one follows it: below the last known row it may
-    be older than the head. Of the rows of the last moment some ties may be on the next page, so
-    their order is not compared.
+    be older than the recent ones. Of the rows of the last moment some ties may be on the next
+    page, so their order is not compared.
     """
-    keys = {entry.key for entry in known.head}
-    seen = [(at, key) for at, row in enumerate(rows) if (key := head_entry(row).key) in keys]
+    keys = {recent.key for recent in known.recent_rows}
+    seen = [(at, key) for at, row in enumerate(rows) if (key := recent_row(row).key) in keys]
     deepest = seen[-1][0] if seen else -1
     added = deepest + 1 - len(seen)
     if added > grown or len(rows) > grown + len(keys) or len(seen) == len(keys):
@@ -66,26 +66,26 @@ def _compare(
     comparable = {key for at, key in seen if rows[at].moment != rows[-1].moment}
     if added < grown or deepest + 1 < len(rows) or not comparable:
         return "undecided"
-    newest_known = {entry.key for entry in known.head[: len(comparable)]}
+    newest_known = {recent.key for recent in known.recent_rows[: len(comparable)]}
     return "continues" if comparable == newest_known else "differs"
 
 
 def _delta_reading(
-    header: bytes | None, rows: tuple[SourceRow, ...], known: ProvenState
+    envelope: bytes | None, rows: tuple[SourceRow, ...], known: ProvenState
 ) -> Reading:
     """Return the new and changed rows, and the state that includes them."""
-    before = {entry.key: entry.digest for entry in known.head}
-    entries = [head_entry(row) for row in rows]
+    before = {recent.key: recent.digest for recent in known.recent_rows}
+    received = [recent_row(row) for row in rows]
     differing = [
-        (row, before.get(entry.key))
-        for row, entry in zip(rows, entries, strict=True)
-        if before.get(entry.key) != entry.digest
+        (row, before.get(recent.key))
+        for row, recent in zip(rows, received, strict=True)
+        if before.get(recent.key) != recent.digest
     ]
     changed = tuple(row for row, _ in differing)
     total = known.total + sum(1 for _, digest in differing if digest is None)
     replaced = [digest for _, digest in differing if digest is not None]
     after = adjusted_fingerprint(known.fingerprint, changed, replaced)
-    matched = {entry.key for entry in entries}
-    head = [*entries, *(entry for entry in known.head if entry.key not in matched)]
-    state = ProvenState(total, after, tuple(head))
-    return Reading("delta" if changed else "unchanged", changed, state, header)
+    matched = {recent.key for recent in received}
+    older = (recent for recent in known.recent_rows if recent.key not in matched)
+    state = ProvenState(total, after, (*received, *older))
+    return Reading("delta" if changed else "unchanged", changed, state, envelope)

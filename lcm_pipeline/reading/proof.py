@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from lcm_pipeline.model.pages import Page, PageRequest
 from lcm_pipeline.reading.errors import SourceChangedError, UnprovenReadingError
 from lcm_pipeline.reading.fingerprint import (
-    HeadEntry,
     ProvenState,
     Reading,
+    RecentRow,
     fingerprint,
-    head_entry,
+    recent_row,
     whole_groups,
 )
 from lcm_pipeline.reading.growth import read_growth
@@ -62,7 +62,7 @@ def prove_reading(
     length: rows to request per page. known: the last proven state, None for the first reading.
     must_be_full: read every page even if the first one seems unchanged. has_details: what belongs
     to a row is requested row by row; so a full reading returns all rows even of an unchanged page,
-    and the head is stored for short histories too.
+    and recent rows are stored of short histories too.
     trusts_single_pages: a single page that reaches its total has all rows, whatever its size. The
     caller then checks the largest such page by a reading that trusts none.
     """
@@ -79,7 +79,7 @@ def prove_reading(
             and not (must_be_full and has_details)
             and fingerprint(first.rows) == known.fingerprint
         ):
-            return Reading("unchanged", (), known, first.header)
+            return Reading("unchanged", (), known, first.envelope)
         if not must_be_full:
             grown = yield from read_growth(first, known, length=length, base=habits.base)
             if grown is not None:
@@ -178,7 +178,7 @@ class _Proof:
         else:
             # When two equal scans fall short of the total, a third would not find more.
             self.is_hopeless = agrees and count < total
-            # If more distinct rows were received than the source ever claimed, totals prove nothing.
+            # If more distinct rows came than the source ever claimed, totals prove nothing.
             is_total_credible = len(self._seen) <= self._most_claimed
             self.is_proven = (
                 is_total_credible
@@ -218,9 +218,9 @@ def _begins_like(before: Page, scan: PageScan) -> bool:
 
 def _full_reading(scan: PageScan, *, has_details: bool) -> Reading:
     rows = tuple(scan.rows.values())
-    head: Iterable[HeadEntry] = ()
+    recent_rows: Iterable[RecentRow] = ()
     if has_details or scan.pages > 1:
-        head = map(head_entry, whole_groups(rows, 2 * scan.largest_page))
-    state = ProvenState(len(rows), fingerprint(rows), tuple(head))
+        recent_rows = map(recent_row, whole_groups(rows, 2 * scan.largest_page))
+    state = ProvenState(len(rows), fingerprint(rows), tuple(recent_rows))
     single = scan.largest_page if scan.pages == 1 else 0
-    return Reading("full", rows, state, scan.header, single)
+    return Reading("full", rows, state, scan.envelope, single)

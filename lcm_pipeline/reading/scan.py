@@ -42,7 +42,7 @@ class PageScan(NamedTuple):
 
     rows: dict[Hashable, SourceRow]
     total: int | None
-    header: bytes | None
+    envelope: bytes | None
     anchored: bool
     pages: int
     largest_page: int
@@ -140,7 +140,7 @@ class _ScanState:
         sizes = [len(page.rows) for page in self.pages.values()]
         total = totals.pop() if totals else None
         return PageScan(
-            self._rows, total, self._first.header, anchored, len(sizes), max(sizes), suspicious
+            self._rows, total, self._first.envelope, anchored, len(sizes), max(sizes), suspicious
         )
 
     def _join(self, page: Page, following: int) -> None:

@@ -12,12 +12,12 @@ from lcm_pipeline.api.paging import read_page
 from lcm_pipeline.feeds import Feed
 from lcm_pipeline.model.pages import Page, PageRequest, SourceRow
 from lcm_pipeline.model.tasks import ClientRows, Outcome, Task
-from lcm_pipeline.reading.fingerprint import ProvenState, Reading, pack_head, unpack_head
+from lcm_pipeline.reading.fingerprint import ProvenState, Reading, pack_recent_rows, unpack_recent_rows
 from lcm_pipeline.reading.proof import prove_reading
 from lcm_pipeline.sync.gathering import fetch_concurrently
 from lcm_pipeline.sync.goods import read_goods_of_offers
 from lcm_pipeline.sync.source import Source
-from lcm_pipeline.transform.headers import holds_any
+from lcm_pipeline.transform.envelope import holds_any
 from lcm_pipeline.transform.pseudonyms import pseudonymize
 from lcm_pipeline.transform.values import day_of, latest_day
 
@@ -36,11 +36,11 @@ async def read_client_task(source: Source, feed: Feed, task: Task) -> Outcome:
     details = (
         await read_goods_of_offers(source, client_id, task, reading, rows) if feed.details else {}
     )
-    header, digest = reading.header, None
-    # Nothing of any other header is stored, so the values of an earlier one stay.
-    if header is not None and holds_any(header, feed.header_members):
-        digest = source.pseudonyms.digest(blake2b(header, digest_size=16).digest())
-    has_header = digest is not None and digest != task.header_digest
+    envelope, digest = reading.envelope, None
+    # Nothing of any other envelope is stored, so the values of an earlier one stay.
+    if envelope is not None and holds_any(envelope, feed.envelope_members):
+        digest = source.pseudonyms.digest(blake2b(envelope, digest_size=16).digest())
+    has_envelope = digest is not None and digest != task.envelope_digest
     staged = feed.transform(
         ClientRows(
             client_id,
@@ -48,7 +48,7 @@ async def read_client_task(source: Source, feed: Feed, task: Task) -> Outcome:
             source.zone,
             source.window.last,
             latest_day(read_at.astimezone(source.zone).date()),
-            header=header if has_header else None,
+            envelope=envelope if has_envelope else None,
             details=details,
         )
     )
@@ -61,13 +61,13 @@ async def read_client_task(source: Source, feed: Feed, task: Task) -> Outcome:
         read_at,
         staged=pseudonymize(staged, source.pseudonyms),
         reading=reading.kind,
-        has_header=has_header,
+        has_envelope=has_envelope,
         single_page=reading.single_page,
         source_total=reading.state_to_store.total,
         expired=expired,
         fingerprint=reading.state_to_store.fingerprint,
-        head=pack_head(reading.state_to_store.head),
-        header_digest=digest,
+        recent_rows=pack_recent_rows(reading.state_to_store.recent_rows),
+        envelope_digest=digest,
     )
 
 
@@ -79,7 +79,7 @@ async def _read(source: Source, feed: Feed, client_id: int, task: Task) -> Readi
 
     known = None
     if task.source_total is not None and task.fingerprint is not None:
-        known = ProvenState(task.source_total, task.fingerprint, unpack_head(task.head))
+        known = ProvenState(task.source_total, task.fingerprint, unpack_recent_rows(task.recent_rows))
     requests = prove_reading(
         length=source.page_length,
         habits=source.habits,

@@ -12,7 +12,7 @@ from lcm_pipeline.model.pages import PageRequest, SourceRow
 from lcm_pipeline.model.payloads import READ_ERRORS, FavouriteGood, decode_row
 from lcm_pipeline.model.tasks import Task
 from lcm_pipeline.reading.errors import UnprovenReadingError
-from lcm_pipeline.reading.fingerprint import Reading, unpack_head
+from lcm_pipeline.reading.fingerprint import Reading, unpack_recent_rows
 from lcm_pipeline.sync.gathering import fetch_concurrently
 from lcm_pipeline.sync.source import Source
 
@@ -30,7 +30,7 @@ async def read_goods_of_offers(
     rows: those rows of the reading that the warehouse keeps.
     """
     # The goods of an offer are read again only if the offer itself changed: there is no other sign.
-    before = {entry.digest for entry in unpack_head(task.head)}
+    before = {recent.digest for recent in unpack_recent_rows(task.recent_rows)}
     fresh = [row for row in rows if task.must_be_full or row.digest not in before]
     ids = [key for row in fresh if isinstance(key := _offer_id(row), int)]
     included = _included_goods(reading)
@@ -91,10 +91,10 @@ def _included_goods(reading: Reading) -> dict[int, tuple[SourceRow, ...]]:
 
     Some servers send them although no offer was requested; then no request for them is needed.
     """
-    if not reading.single_page or not reading.header:
+    if not reading.single_page or not reading.envelope:
         return {}
     try:
-        raws = msgspec.json.decode(reading.header, type=_GoodsPayload).ListFavorites
+        raws = msgspec.json.decode(reading.envelope, type=_GoodsPayload).ListFavorites
     except READ_ERRORS:
         # It is not a list of goods, so they are requested offer by offer.
         return {}

@@ -16,7 +16,7 @@ from lcm_pipeline.sync.shared_pace import PACE_SHARE
 _PROCESS_RPS = 800.0
 # Requests in which the first run of an endpoint probes how it pages, on a client of one page.
 _PROBES = 7
-# Rows of a client besides the operations: client, registration, card; lead; the head of the
+# Rows of a client besides the operations: client, registration, card; lead; the numbers of the
 # favourites, an offer and its two goods.
 _ROWS_ONCE = 3 + 1 + 1 + 1 + 2
 # Bytes on disk including indexes, in Postgres 18: of an operation in core, of the other rows of a

@@ -20,9 +20,9 @@ class Source:
     """The API as one run sees it.
 
     habits: what is known of its paging; readings change them. trusts_single_pages: a single page
-    that reaches its total has all rows. forgotten: erased persons, whose rows are dropped. kept_from: the
-    first business day whose facts are kept; None for all. pseudonyms: the keys that phones and
-    cards are hashed with before staging.
+    that reaches its total has all rows. forgotten: erased persons, whose rows are dropped.
+    kept_from: the first business day whose facts are kept; None for all. pseudonyms: the keys that
+    phones and cards are hashed with before staging.
     """
 
     api: LoyaltyApi

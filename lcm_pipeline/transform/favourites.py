@@ -11,7 +11,7 @@ from typing import NamedTuple
 from lcm_pipeline.model import tables
 from lcm_pipeline.model.payloads import FavouriteGood, FavouriteOffer
 from lcm_pipeline.model.tasks import ClientRows, StagedRows
-from lcm_pipeline.transform.favourite_headers import add_favourite_header
+from lcm_pipeline.transform.favourite_envelope import add_favourite_envelope
 from lcm_pipeline.transform.staged_rows import StagedRowsBuilder
 from lcm_pipeline.transform.values import parse_dated_moment, parse_moment, require
 
@@ -46,7 +46,7 @@ class FavouriteGoodRecord(NamedTuple):
 
 
 def transform_favourites(client: ClientRows) -> StagedRows:
-    """Transform one client's offers, their goods and, if there is one to stage, the header."""
+    """Transform one client's offers, their goods and, if there is one to stage, the envelope."""
     client_id = client.client_id
     builder = StagedRowsBuilder(client_id)
     builder.add_rows(
@@ -60,10 +60,10 @@ def transform_favourites(client: ClientRows) -> StagedRows:
             partial(_to_good, client_id, favourite_id),
             context=str(favourite_id),
         )
-    if client.header is None:
+    if client.envelope is None:
         builder.omit(tables.favourite_groups, tables.favourite_stats)
     else:
-        add_favourite_header(builder, client_id, client.header, client.snapshot_date)
+        add_favourite_envelope(builder, client_id, client.envelope, client.snapshot_date)
     return builder.finish()
 
 

@@ -1,6 +1,6 @@
-"""Operations: OperationHistory rows to records of `operations`, its header to a phone.
+"""Operations: OperationHistory rows to records of `operations`, its envelope to a phone.
 
-The phone is in the header, so a client without operations has one too.
+The phone is in the envelope, so a client without operations has one too.
 """
 
 from datetime import date, datetime
@@ -11,7 +11,7 @@ from typing import NamedTuple
 from lcm_pipeline.model import tables
 from lcm_pipeline.model.payloads import Operation
 from lcm_pipeline.model.tasks import ClientRows, StagedRows
-from lcm_pipeline.transform.headers import HEADER, INT64, HeaderReader, to_source_row
+from lcm_pipeline.transform.envelope import ENVELOPE, INT64, EnvelopeReader, to_source_row
 from lcm_pipeline.transform.registrations import ClientRecord
 from lcm_pipeline.transform.staged_rows import StagedRowsBuilder
 from lcm_pipeline.transform.values import (
@@ -21,8 +21,8 @@ from lcm_pipeline.transform.values import (
     to_money,
 )
 
-# The members of a header that are staged.
-HEADER_MEMBERS = frozenset({"Phone"})
+# The members of an envelope that are staged.
+ENVELOPE_MEMBERS = frozenset({"Phone"})
 
 
 class OperationRecord(NamedTuple):
@@ -58,11 +58,11 @@ class OperationRecord(NamedTuple):
 
 
 def transform_operations(client: ClientRows) -> StagedRows:
-    """Transform one client's operations and, when there is a header to stage, the phone in it."""
+    """Transform one client's operations and, if there is an envelope to stage, its phone."""
     builder = StagedRowsBuilder(client.client_id)
     builder.add_rows(tables.operations, client.rows, Operation, partial(_to_record, client))
-    if client.header is not None:
-        _add_phone(builder, client.client_id, client.header)
+    if client.envelope is not None:
+        _add_phone(builder, client.client_id, client.envelope)
     return builder.finish()
 
 
@@ -103,15 +103,15 @@ def _to_record(client: ClientRows, operation: Operation, extra: str | None) -> O
     )
 
 
-def _add_phone(builder: StagedRowsBuilder, client_id: int, header: bytes) -> None:
+def _add_phone(builder: StagedRowsBuilder, client_id: int, envelope: bytes) -> None:
     """Store the phone; null and 0 mean that there is none.
 
-    A header without a phone, or with one that does not fit, leaves the stored phone as it is.
+    An envelope without a phone, or with one that does not fit, leaves the stored phone as it is.
     """
-    reader = HeaderReader(header)
+    reader = EnvelopeReader(envelope)
     phone = reader.read("Phone", INT64)
     if reader.faults:
-        builder.quarantine(tables.clients, to_source_row(header), reader.reason, context=HEADER)
+        builder.quarantine(tables.clients, to_source_row(envelope), reader.reason, context=ENVELOPE)
     if "Phone" not in reader.present:
         return
     builder.add_record(

@@ -83,13 +83,15 @@ async def read_everything(api: LoyaltyApi) -> list[tuple[type[msgspec.Struct], P
     return pages
 
 
-def read_header(page: Page) -> Any:
-    """The header with decoded groups, because XML has another order and types of their fields."""
-    if page.header is None:
+def read_envelope(page: Page) -> Any:
+    """The envelope with decoded groups, because XML has another order and types of their fields."""
+    if page.envelope is None:
         return None
-    header = msgspec.json.decode(page.header, type=dict[str, msgspec.Raw])
-    groups = msgspec.json.decode(header.pop("GroupFavorites", b"[]"), type=list[msgspec.Raw] | None)
-    plain = {name: bytes(value) for name, value in header.items()}
+    envelope = msgspec.json.decode(page.envelope, type=dict[str, msgspec.Raw])
+    groups = msgspec.json.decode(
+        envelope.pop("GroupFavorites", b"[]"), type=list[msgspec.Raw] | None
+    )
+    plain = {name: bytes(value) for name, value in envelope.items()}
     return plain, [decode_row(bytes(group), FavouriteGroup) for group in groups or ()]
 
 
@@ -99,7 +101,7 @@ def test_both_formats_return_the_same_complete_rows(simulator: RunningSimulator)
     rows = 0
     for (row_type, one), (_, other) in zip(in_json, in_xml, strict=True):
         assert not (one.suspicious or other.suspicious)
-        assert (one.total, read_header(one)) == (other.total, read_header(other))
+        assert (one.total, read_envelope(one)) == (other.total, read_envelope(other))
         assert one.total in (None, len(one.rows))
         assert [(r.key, r.moment) for r in one.rows] == [(r.key, r.moment) for r in other.rows]
         assert all(unknown_fields(row.raw, row_type) is None for row in one.rows)

@@ -87,7 +87,7 @@ FEEDS = {
     ),
     "operations": Feed(
         lambda api: read_page(api, OPERATION_HISTORY, 7, PageRequest(1, 50)),
-        lambda page: transform_operations(client_rows(page.rows, header=page.header)),
+        lambda page: transform_operations(client_rows(page.rows, envelope=page.envelope)),
         '{"Client":7,"Phone":9000000007,"Rows":3,"Operations":[%s],"ErrorCode":0}',
         '{"Id":%s,"ChequeId":%s,"ComponentType":2,"Proctime":"2026-03-01T12:00:00"}',
         "PosName",
@@ -229,13 +229,13 @@ HEADER = {
 
 
 @pytest.mark.parametrize("text", [rb"\ud83d", b"\x0b", rb"\x", b"\xff"])
-def test_an_unreadable_text_of_the_header_affects_nothing_else(text: bytes) -> None:
+def test_an_unreadable_text_of_the_envelope_affects_nothing_else(text: bytes) -> None:
     body = json.dumps(HEADER).encode().replace(b"@", text)
     page = run(
         Service(Response(body)),
         lambda api: read_page(api, CLIENT_FAVORITE_DATA_INFO, 7, PageRequest(1, 5)),
     )
-    staged = transform_favourites(client_rows((), header=page.header, snapshot_date=DAY))
+    staged = transform_favourites(client_rows((), envelope=page.envelope, snapshot_date=DAY))
     assert len(staged.records["favourite_stats"]) == 1
     assert [record[1] for record in staged.records["favourite_groups"]] == [1]
     assert [bad.table for bad in staged.bad_rows] == ["favourite_groups"]
@@ -247,16 +247,18 @@ def test_an_unreadable_text_of_the_header_affects_nothing_else(text: bytes) -> N
     "listed", [b"", b'"ListFavorites":null,', b'"ListFavorites":5,', b'"ListFavorites":"x",',
                b'"ListFavorites":[{"Id":1,"Name":"\x0b"}],', b'"GroupFavorites":"x",']
 )  # fmt: skip
-def test_a_malformed_number_of_the_header_affects_nothing_else(value: bytes, listed: bytes) -> None:
+def test_a_malformed_number_of_the_envelope_affects_nothing_else(
+    value: bytes, listed: bytes
+) -> None:
     body = b'{"ErrorCode":0,"TotalRows":0,"ClientFavorites":[],%s"SumGain":%s,"CountOffer":3}'
     page = run(
         Service(Response(body % (listed, value))),
         lambda api: read_page(api, CLIENT_FAVORITE_DATA_INFO, 7, PageRequest(1, 5)),
     )
-    header = json.loads(page.header)
-    assert header["CountOffer"] == 3
-    assert isinstance(header.get("ListFavorites", []), list)
-    staged = transform_favourites(client_rows((), header=page.header, snapshot_date=DAY))
+    envelope = json.loads(page.envelope)
+    assert envelope["CountOffer"] == 3
+    assert isinstance(envelope.get("ListFavorites", []), list)
+    staged = transform_favourites(client_rows((), envelope=page.envelope, snapshot_date=DAY))
     (bad,) = staged.bad_rows
     assert "SumGain" in bad.reason
 
@@ -292,7 +294,7 @@ def test_a_malformed_number_in_xml_affects_nothing_else() -> None:
         Service(Response(body, content_type=XML)),
         lambda api: read_page(api, CLIENT_FAVORITE_DATA_INFO, 7, PageRequest(1, 5)),
     )
-    assert json.loads(page.header) == {"SumGain": "", "CountOffer": 3}
+    assert json.loads(page.envelope) == {"SumGain": "", "CountOffer": 3}
 
 
 @pytest.mark.parametrize("phone", [b'""', b'"\x0b"', b"NaN"])

@@ -1,4 +1,4 @@
-"""Pages: rows, totals, headers, and suspicious responses."""
+"""Pages: rows, totals, envelopes, and suspicious responses."""
 
 import json
 from datetime import datetime
@@ -35,13 +35,13 @@ def read_operations(api: Any) -> Any:
     return read_page(api, OPERATION_HISTORY, 7, PageRequest(1, 50))
 
 
-def test_a_page_is_its_rows_its_total_and_its_header() -> None:
+def test_a_page_is_its_rows_its_total_and_its_envelope() -> None:
     service = Service(Response(operations(3, 2, total=9, Client=7, Phone=9001234567, New=1)))
     page = run(service, read_operations)
     assert [row.key for row in page.rows] == [(1, 3), (1, 2)]
     assert [row.moment for row in page.rows] == ["t3", "t2"]
     assert (page.total, page.suspicious) == (9, False)
-    assert json.loads(page.header) == {"Client": 7, "Phone": 9001234567}
+    assert json.loads(page.envelope) == {"Client": 7, "Phone": 9001234567}
     assert service.requests[0].json == {"Client": 7, "Start": 1, "Length": 50}
 
 
@@ -55,7 +55,7 @@ def test_a_page_may_have_more_rows_than_requested_or_none() -> None:
     assert [page.total for page in pages] == [2, 0]
 
 
-def test_the_header_of_favourites_is_the_twelve_numbers_and_the_groups() -> None:
+def test_the_envelope_of_favourites_is_the_twelve_numbers_and_the_groups() -> None:
     numbers = dict.fromkeys(NUMBERS, 1)
     response = numbers | {
         "TotalRows": 1, "TotalRowsSelect": 1, "SumGain": 1.50, "ErrorCode": 0, "Extra": 5,
@@ -67,20 +67,20 @@ def test_the_header_of_favourites_is_the_twelve_numbers_and_the_groups() -> None
         lambda api: read_page(api, CLIENT_FAVORITE_DATA_INFO, 7, PageRequest(1, 5)),
     )
     expected = numbers | {"SumGain": 1.5, "GroupFavorites": [{"Id": 1, "Name": "a"}]}
-    assert json.loads(page.header) == expected
+    assert json.loads(page.envelope) == expected
     assert [row.key for row in page.rows] == [(4,)]
 
 
-def test_goods_next_to_the_offers_are_part_of_the_header() -> None:
+def test_goods_next_to_the_offers_are_part_of_the_envelope() -> None:
     response = NO_OFFERS | {"ListFavorites": [{"Id": 4, "ListDataId": 8}]}
     page = run(
         Service(Response(response)),
         lambda api: read_page(api, CLIENT_FAVORITE_DATA_INFO, 7, PageRequest(1, 5)),
     )
-    assert json.loads(page.header)["ListFavorites"] == [{"Id": 4, "ListDataId": 8}]
+    assert json.loads(page.envelope)["ListFavorites"] == [{"Id": 4, "ListDataId": 8}]
 
 
-def test_equal_headers_are_equal_bytes_whatever_their_formatting() -> None:
+def test_equal_envelopes_are_equal_bytes_whatever_their_formatting() -> None:
     spellings = (
         b'{"ErrorCode":0,"SumGain":1.50,"GroupFavorites":[{"Id":1}],%s}',
         b'{ "GroupFavorites" : [ {"Id" : 1} ], "SumGain" : "1.5", "ErrorCode" : 0, %s }',
@@ -95,22 +95,22 @@ def test_equal_headers_are_equal_bytes_whatever_their_formatting() -> None:
         ]
 
     pages = run(Service(*(Response(body % rest) for body in spellings)), act)
-    assert len({page.header for page in pages}) == 1
+    assert len({page.envelope for page in pages}) == 1
 
 
-def test_a_header_has_exactly_the_members_that_were_sent() -> None:
+def test_an_envelope_has_exactly_the_members_that_were_sent() -> None:
     response = NO_OFFERS | {"SumGain": None, "AvgAll": 0, "ListFavorites": None}
     page = run(
         Service(Response(response)),
         lambda api: read_page(api, CLIENT_FAVORITE_DATA_INFO, 7, PageRequest(1, 5)),
     )
-    assert json.loads(page.header) == {"SumGain": None, "AvgAll": 0}
+    assert json.loads(page.envelope) == {"SumGain": None, "AvgAll": 0}
 
 
-def test_leads_have_no_header() -> None:
+def test_leads_have_no_envelope() -> None:
     service = Service(Response({"ErrorCode": 0, "TotalRows": 0, "LeadsClients": []}))
     page = run(service, lambda api: read_page(api, LEADS_PAGING_INFO, 7, PageRequest(1, 5)))
-    assert page.header is None
+    assert page.envelope is None
 
 
 def test_registrations_are_requested_in_service_time() -> None:
@@ -123,7 +123,7 @@ def test_registrations_are_requested_in_service_time() -> None:
         "BegDate": "2026-03-01T00:00:00", "EndDate": "2026-03-02T00:00:00", "Registration": True
     }  # fmt: skip
     assert [row.key for row in page.rows] == [(1, 2)]
-    assert (page.total, page.header) == (None, None)
+    assert (page.total, page.envelope) == (None, None)
 
 
 def test_goods_of_an_offer_are_keyed_by_their_list_id_and_report_the_offers_seen() -> None:

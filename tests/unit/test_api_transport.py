@@ -163,7 +163,7 @@ def test_an_exception_while_a_response_is_fetched_is_a_transport_error(
     def defect(*_: Any) -> Any:
         raise KeyError("x")
 
-    monkeypatch.setattr("lcm_pipeline.api.transport._read_head", defect)
+    monkeypatch.setattr("lcm_pipeline.api.transport._read_headers", defect)
     service = always(Response())
     error = failing(service)
     assert isinstance(error, TransportError)

@@ -155,7 +155,7 @@ def test_a_page_in_xml_equals_the_page_in_json() -> None:
     page = run(service, read)
     assert [(row.key, row.moment) for row in page.rows] == [((1, 5), "t")]
     assert page.total == 1
-    assert json.loads(page.header) == {"Client": 7}
+    assert json.loads(page.envelope) == {"Client": 7}
     assert service.requests[0].headers["accept"] == "application/xml"
     assert service.requests[0].headers["content-type"] == "application/xml; charset=utf-8"
 

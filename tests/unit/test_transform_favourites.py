@@ -1,4 +1,4 @@
-"""The transform of favourites: offers, their goods, and the numbers and groups of the header."""
+"""The transform of favourites: offers, their goods, and the numbers and groups of the envelope."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
@@ -9,7 +9,7 @@ import pytest
 
 from lcm_pipeline.model.pages import SourceRow
 from lcm_pipeline.model.tasks import StagedRows
-from lcm_pipeline.transform.favourite_headers import FavouriteGroupRecord, FavouriteStatsRecord
+from lcm_pipeline.transform.favourite_envelope import FavouriteGroupRecord, FavouriteStatsRecord
 from lcm_pipeline.transform.favourites import (
     FavouriteGoodRecord,
     FavouriteOfferRecord,
@@ -35,12 +35,12 @@ COLUMNS = [
 
 def _transform(
     *rows: SourceRow,
-    header: dict[str, Any] | bytes | None = None,
+    envelope: dict[str, Any] | bytes | None = None,
     goods: Mapping[int, Sequence[SourceRow]] | None = None,
 ) -> StagedRows:
-    sent = to_json(header) if isinstance(header, dict) else header
+    sent = to_json(envelope) if isinstance(envelope, dict) else envelope
     return transform_favourites(
-        client_rows(rows, header=sent, details=goods or {}, snapshot_date=SNAPSHOT)
+        client_rows(rows, envelope=sent, details=goods or {}, snapshot_date=SNAPSHOT)
     )
 
 
@@ -101,8 +101,8 @@ def test_a_bad_good_is_quarantined_with_its_offer() -> None:
     assert bad_row.reason == "ListDataId: missing"
 
 
-def test_the_header_has_the_twelve_numbers_with_rounded_averages() -> None:
-    staged = _transform(header=NUMBERS)
+def test_the_envelope_has_the_twelve_numbers_with_rounded_averages() -> None:
+    staged = _transform(envelope=NUMBERS)
     assert staged.bad_rows == []
     assert staged.records == {
         "favourite_stats": [
@@ -118,7 +118,7 @@ def test_the_header_has_the_twelve_numbers_with_rounded_averages() -> None:
 
 
 def test_a_null_number_counts_as_sent_and_an_absent_one_does_not() -> None:
-    staged = _transform(header={"CountOffer": None, "SumGain": 0})
+    staged = _transform(envelope={"CountOffer": None, "SumGain": 0})
     (record,) = staged.records["favourite_stats"]
     assert isinstance(record, FavouriteStatsRecord)
     assert record[:2] == (SNAPSHOT, 7)
@@ -127,8 +127,8 @@ def test_a_null_number_counts_as_sent_and_an_absent_one_does_not() -> None:
     assert staged.omitted_tables == {"favourite_groups"}
 
 
-def test_a_header_of_groups_alone_leaves_the_numbers_unknown() -> None:
-    staged = _transform(header={"GroupFavorites": [{"Id": 1}]})
+def test_an_envelope_of_groups_alone_leaves_the_numbers_unknown() -> None:
+    staged = _transform(envelope={"GroupFavorites": [{"Id": 1}]})
     assert len(staged.records["favourite_groups"]) == 1
     (record,) = staged.records["favourite_stats"]
     assert isinstance(record, FavouriteStatsRecord)
@@ -136,17 +136,17 @@ def test_a_header_of_groups_alone_leaves_the_numbers_unknown() -> None:
     assert staged.omitted_tables == {"favourite_stats"}
 
 
-@pytest.mark.parametrize("header", [{}, {"ListFavorites": []}, None])
-def test_a_header_without_stored_members_lands_nothing(
-    header: dict[str, Any] | None,
+@pytest.mark.parametrize("envelope", [{}, {"ListFavorites": []}, None])
+def test_an_envelope_without_stored_members_lands_nothing(
+    envelope: dict[str, Any] | None,
 ) -> None:
-    staged = _transform(header=header)
+    staged = _transform(envelope=envelope)
     assert staged.records == {}
     assert staged.omitted_tables == {"favourite_groups", "favourite_stats"}
 
 
-def test_a_header_that_is_not_to_be_staged_adds_nothing() -> None:
-    assert _transform(header=None).records == {}
+def test_an_envelope_that_is_not_to_be_staged_adds_nothing() -> None:
+    assert _transform(envelope=None).records == {}
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_a_header_that_is_not_to_be_staged_adds_nothing() -> None:
 def test_a_number_that_does_not_fit_affects_nothing_else(
     name: str, value: Any, reason: str
 ) -> None:
-    staged = _transform(header={**NUMBERS, name: value})
+    staged = _transform(envelope={**NUMBERS, name: value})
     (bad_row,) = staged.bad_rows
     assert (bad_row.table, bad_row.context, bad_row.reason) == ("favourite_stats", "header", reason)
     (record,) = staged.records["favourite_stats"]
@@ -175,20 +175,20 @@ def test_a_number_that_does_not_fit_affects_nothing_else(
 
 
 def test_two_numbers_that_do_not_fit_make_one_entry() -> None:
-    (bad_row,) = _transform(header={**NUMBERS, "SumGain": "x", "CountOffer": "y"}).bad_rows
+    (bad_row,) = _transform(envelope={**NUMBERS, "SumGain": "x", "CountOffer": "y"}).bad_rows
     assert bad_row.reason.startswith("CountOffer: ")
     assert "; SumGain: " in bad_row.reason
 
 
-def test_a_header_that_is_not_json_lands_nothing() -> None:
-    staged = _transform(offer(), header=b"<html>")
+def test_an_envelope_that_is_not_json_lands_nothing() -> None:
+    staged = _transform(offer(), envelope=b"<html>")
     assert list(staged.records) == ["favourite_offers"]
     assert [row.reason for row in staged.bad_rows] == ["the header: malformed JSON"]
 
 
 def test_the_goods_chosen_become_groups() -> None:
     groups = [{"Id": 1, "Name": "", "CountSelect": 3}, {"Id": 2, "Rank": 5}]
-    staged = _transform(header={**NUMBERS, "GroupFavorites": groups})
+    staged = _transform(envelope={**NUMBERS, "GroupFavorites": groups})
     assert staged.records["favourite_groups"] == [
         FavouriteGroupRecord(7, 1, "", 3, None),
         FavouriteGroupRecord(7, 2, None, None, '{"Rank":5}'),
@@ -198,7 +198,7 @@ def test_the_goods_chosen_become_groups() -> None:
 
 def test_a_bad_group_is_quarantined_and_the_rest_lands() -> None:
     groups = [{"Name": "x"}, {"Id": 2}]
-    staged = _transform(header={**NUMBERS, "GroupFavorites": groups})
+    staged = _transform(envelope={**NUMBERS, "GroupFavorites": groups})
     assert len(staged.records["favourite_groups"]) == 1
     (bad_row,) = staged.bad_rows
     assert (bad_row.table, bad_row.context, bad_row.reason) == (

@@ -1,4 +1,4 @@
-"""The transform of operations and of the phone in their header."""
+"""The transform of operations and of the phone in their envelope."""
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -17,8 +17,8 @@ DAY = date(2026, 3, 4)
 MOMENT = datetime(2026, 3, 4, 9, tzinfo=UTC)
 
 
-def _transform(*rows: SourceRow, header: bytes | None = None) -> StagedRows:
-    return transform_operations(client_rows(rows, header=header))
+def _transform(*rows: SourceRow, envelope: bytes | None = None) -> StagedRows:
+    return transform_operations(client_rows(rows, envelope=envelope))
 
 
 def _only(staged: StagedRows) -> OperationRecord:
@@ -152,34 +152,34 @@ def test_a_table_without_records_is_left_out() -> None:
     ("phone", "kept"),
     [(b"9161234567", 9161234567), (b'"9161234567"', 9161234567), (b"0", None), (b"null", None)],
 )
-def test_the_header_has_the_phone_and_0_means_none(phone: bytes, kept: int | None) -> None:
-    staged = _transform(header=b'{"Client":7,"Phone":%s,"Card":70}' % phone)
+def test_the_envelope_has_the_phone_and_0_means_none(phone: bytes, kept: int | None) -> None:
+    staged = _transform(envelope=b'{"Client":7,"Phone":%s,"Card":70}' % phone)
     assert staged.records == {"clients": [ClientRecord(7, None, None, None, kept, None)]}
 
 
-@pytest.mark.parametrize("header", [b"{}", b'{"Client":7,"Card":70}'])
-def test_a_header_without_a_phone_lands_nothing(header: bytes) -> None:
-    staged = _transform(header=header)
+@pytest.mark.parametrize("envelope", [b"{}", b'{"Client":7,"Card":70}'])
+def test_an_envelope_without_a_phone_lands_nothing(envelope: bytes) -> None:
+    staged = _transform(envelope=envelope)
     assert (staged.records, staged.bad_rows) == ({}, [])
 
 
 @pytest.mark.parametrize(
-    ("header", "reason"),
+    ("envelope", "reason"),
     [
         (b'{"Phone":"secret"}', "Phone: Expected `int | null`, got `str`"),
         (b'{"Phone":9223372036854775808}', "Phone: Expected `int` <= 9223372036854775807"),
         (b"[", "the header: malformed JSON"),
     ],
 )
-def test_a_header_that_does_not_fit_is_quarantined_and_the_rows_land(
-    header: bytes, reason: str
+def test_an_envelope_that_does_not_fit_is_quarantined_and_the_rows_land(
+    envelope: bytes, reason: str
 ) -> None:
-    staged = _transform(operation(), header=header)
+    staged = _transform(operation(), envelope=envelope)
     assert list(staged.records) == ["operations"]
     (bad_row,) = staged.bad_rows
     assert (bad_row.table, bad_row.client_id, bad_row.context) == ("clients", 7, "header")
     assert bad_row.reason == reason
-    assert bad_row.digest == blake2b(header, digest_size=16).digest()
+    assert bad_row.digest == blake2b(envelope, digest_size=16).digest()
 
 
 def _amounts(staged: StagedRows) -> list[object]:

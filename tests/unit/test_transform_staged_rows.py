@@ -23,7 +23,7 @@ from lcm_pipeline.model.endpoints import (
 from lcm_pipeline.model.pages import SourceRow
 from lcm_pipeline.model.tables import CoreTable
 from lcm_pipeline.model.tasks import StagedRows
-from lcm_pipeline.transform.favourite_headers import FavouriteGroupRecord, FavouriteStatsRecord
+from lcm_pipeline.transform.favourite_envelope import FavouriteGroupRecord, FavouriteStatsRecord
 from lcm_pipeline.transform.favourites import (
     FavouriteGoodRecord,
     FavouriteOfferRecord,
@@ -65,7 +65,7 @@ FEEDS: list[Feed] = [
     (
         "operations",
         OPERATION_HISTORY,
-        lambda row: transform_operations(client_rows([row], header=None)),
+        lambda row: transform_operations(client_rows([row], envelope=None)),
     ),
     ("leads", LEADS_PAGING_INFO, lambda row: transform_leads(client_rows([row]))),
     (
@@ -152,14 +152,14 @@ _HEADERS = st.dictionaries(
 
 @without_deadline
 @given(_HEADERS)
-def test_members_of_a_header_land_or_are_quarantined_and_absent_ones_stay(
+def test_members_of_an_envelope_land_or_are_quarantined_and_absent_ones_stay(
     members: dict[str, Any],
 ) -> None:
-    header = _to_json(members, True)
-    # Half a surrogate pair makes the whole header unreadable.
-    assume(b"ud800" not in header)
-    phone = transform_operations(client_rows([], header=header))
-    numbers = transform_favourites(client_rows([], header=header, snapshot_date=DAY))
+    envelope = _to_json(members, True)
+    # Half a surrogate pair makes the whole envelope unreadable.
+    assume(b"ud800" not in envelope)
+    phone = transform_operations(client_rows([], envelope=envelope))
+    numbers = transform_favourites(client_rows([], envelope=envelope, snapshot_date=DAY))
     assert bool(phone.record_count + len(phone.bad_rows)) == ("Phone" in members)
     assert bool(numbers.record_count + len(numbers.bad_rows)) == bool(members.keys() - {"Phone"})
     if "GroupFavorites" not in members:
@@ -169,9 +169,9 @@ def test_members_of_a_header_land_or_are_quarantined_and_absent_ones_stay(
 
 
 @given(st.binary(max_size=40))
-def test_a_header_of_any_bytes_raises_nothing(header: bytes) -> None:
-    transform_operations(client_rows([], header=header))
-    transform_favourites(client_rows([], header=header, snapshot_date=DAY))
+def test_an_envelope_of_any_bytes_raises_nothing(envelope: bytes) -> None:
+    transform_operations(client_rows([], envelope=envelope))
+    transform_favourites(client_rows([], envelope=envelope, snapshot_date=DAY))
 
 
 def _assert_postgres_can_store(record: tuple[object, ...]) -> None:

@@ -11,12 +11,12 @@ select day as registration_date from publishing where reading = 'full' and day i
 -- name: cover_offers
 -- purpose: what readings of favourites cover completely besides offers: goods of offers, goods chosen
 -- Goods missing from an offer are gone if the goods of the offer were read. Chosen goods are gone if
--- the header contained the list, even an empty one. Those of a retired client whose cards belong to another
--- client are chosen by that one now.
+-- the envelope contained the list, even an empty one. Those of a retired client whose cards belong to
+-- another client are chosen by that one now.
 create or replace temp view covered_offers as
 select client_id, favourite_id from incoming_favourite_offers where goods_read;
 
-create or replace temp view covered_headers as
+create or replace temp view covered_envelopes as
 select client_id from incoming_favourite_stats where has_groups
 union
 select client_id from sync.retired_clients

@@ -113,8 +113,8 @@ select
     coalesce(client.version, polled.version, 0) as version,
     coalesce(client.source_total, polled.source_total) as source_total,
     coalesce(client.fingerprint, polled.fingerprint) as fingerprint,
-    client.head,
-    client.header_digest,
+    client.head as recent_rows,
+    client.header_digest as envelope_digest,
     exists (
         select from sync.quarantine
         where
@@ -257,8 +257,8 @@ with proven as (
         version,
         source_total,
         fingerprint,
-        head,
-        header_digest
+        head as recent_rows,
+        header_digest as envelope_digest
     from sync.client_state
     where
         feed = %(feed)s
@@ -272,8 +272,8 @@ with proven as (
         polled.version,
         polled.source_total,
         polled.fingerprint,
-        polled.head,
-        polled.header_digest
+        polled.head as recent_rows,
+        polled.header_digest as envelope_digest
     from sync.registration_days as polled
     inner join sync.feeds on feeds.feed = %(feed)s and feeds.is_by_day
     where polled.read_at is not null and polled.pending_since is null
@@ -299,8 +299,8 @@ on_ledger as (
         0 as version,
         null::integer as source_total,
         null::bytea as fingerprint,
-        null::bytea as head,
-        null::bytea as header_digest
+        null::bytea as recent_rows,
+        null::bytea as envelope_digest
     from sync.fetches
     where run_id = %(run_id)s and client_id is not null and status in ('pending', 'done')
 )

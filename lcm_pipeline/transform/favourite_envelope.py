@@ -1,4 +1,4 @@
-"""The header of a client's offers: twelve numbers and the groups of goods chosen.
+"""The envelope of a client's offers: twelve numbers and the groups of goods chosen.
 
 Averages have any number of decimals and are rounded. Sums are money: more than two decimals are a
 fault.
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from lcm_pipeline.model import tables
 from lcm_pipeline.model.payloads import FavouriteGroup
-from lcm_pipeline.transform.headers import HEADER, INT32, ROWS, HeaderReader, to_source_row
+from lcm_pipeline.transform.envelope import ENVELOPE, INT32, ROWS, EnvelopeReader, to_source_row
 from lcm_pipeline.transform.staged_rows import StagedRowsBuilder
 from lcm_pipeline.transform.values import require, to_average, to_money
 
@@ -28,7 +28,7 @@ class FavouriteGroupRecord(NamedTuple):
 
 
 class FavouriteStatsRecord(NamedTuple):
-    """The twelve numbers in the header of a client's offers, as of the day they were read.
+    """The twelve numbers in the envelope of a client's offers, as of the day they were read.
 
     present: the columns whose numbers the response contains; the others are None, and stored values
     stay. has_groups: the response contains the list of groups, which may be empty.
@@ -53,17 +53,17 @@ class FavouriteStatsRecord(NamedTuple):
     extra: str | None
 
 
-def add_favourite_header(
-    builder: StagedRowsBuilder, client_id: int, header: bytes, snapshot_date: date
+def add_favourite_envelope(
+    builder: StagedRowsBuilder, client_id: int, envelope: bytes, snapshot_date: date
 ) -> None:
     """Add the numbers and the groups; a member that does not fit is set aside.
 
     A member that is absent, or does not fit, is left out: the stored value stays.
     """
-    reader = HeaderReader(header)
+    reader = EnvelopeReader(envelope)
     groups = [to_source_row(bytes(raw)) for raw in reader.read(GROUPS, ROWS) or ()]
     to_group = partial(_to_group, client_id)
-    builder.add_rows(tables.favourite_groups, groups, FavouriteGroup, to_group, context=HEADER)
+    builder.add_rows(tables.favourite_groups, groups, FavouriteGroup, to_group, context=ENVELOPE)
     numbers = {column: read(reader, name) for name, (column, read) in _NUMBERS.items()}
     present = [column for name, (column, _) in _NUMBERS.items() if name in reader.present]
     has_groups = GROUPS in reader.present
@@ -77,25 +77,25 @@ def add_favourite_header(
     if not has_groups:
         builder.omit(tables.favourite_groups)
     if reader.faults:
-        row = to_source_row(header)
-        builder.quarantine(tables.favourite_stats, row, reader.reason, context=HEADER)
+        row = to_source_row(envelope)
+        builder.quarantine(tables.favourite_stats, row, reader.reason, context=ENVELOPE)
 
 
-def _read_count(reader: HeaderReader, name: str) -> int | None:
+def _read_count(reader: EnvelopeReader, name: str) -> int | None:
     return reader.read(name, INT32)
 
 
-def _read_money(reader: HeaderReader, name: str) -> Decimal | None:
+def _read_money(reader: EnvelopeReader, name: str) -> Decimal | None:
     return reader.read_amount(name, to_money)
 
 
-def _read_average(reader: HeaderReader, name: str) -> Decimal | None:
+def _read_average(reader: EnvelopeReader, name: str) -> Decimal | None:
     return reader.read_amount(name, to_average)
 
 
 GROUPS = "GroupFavorites"
-# The member of the header, and how its column is filled.
-_NUMBERS: dict[str, tuple[str, Callable[[HeaderReader, str], Any]]] = {
+# The member of the envelope, and how its column is filled.
+_NUMBERS: dict[str, tuple[str, Callable[[EnvelopeReader, str], Any]]] = {
     "MaxLinkGoods": ("max_link_goods", _read_count),
     "NowLinkGoods": ("now_link_goods", _read_count),
     "RemainLinkGoods": ("remain_link_goods", _read_count),

@@ -1,7 +1,7 @@
 """The members of a response other than its rows, read value by value.
 
 A value that does not fit is read as None, and its fault is recorded; the other values are not
-affected. All faults of a header make one entry in quarantine.
+affected. All faults of an envelope make one entry in quarantine.
 """
 
 from collections.abc import Callable, Container
@@ -26,13 +26,14 @@ ROWS: msgspec.json.Decoder[list[msgspec.Raw] | None] = msgspec.json.Decoder(
 
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
-HEADER = "header"
+# The context of its rows in quarantine, which has always called it so.
+ENVELOPE = "header"
 
 
-def holds_any(header: bytes, names: Container[str]) -> bool:
-    """Whether a header has one of these members; True if it cannot be read, to report that."""
+def holds_any(envelope: bytes, names: Container[str]) -> bool:
+    """Whether an envelope has one of these members; True if it cannot be read, to report that."""
     try:
-        return any(name in names for name in _MEMBERS.decode(header))
+        return any(name in names for name in _MEMBERS.decode(envelope))
     except READ_ERRORS:
         return True
 
@@ -42,18 +43,18 @@ def to_source_row(raw: bytes) -> SourceRow:
     return SourceRow((), None, blake2b(raw, digest_size=16).digest(), raw)
 
 
-class HeaderReader:
-    """Reads the members of a header and collects their faults.
+class EnvelopeReader:
+    """Reads the members of an envelope and collects their faults.
 
-    present: the members read so far that the header has, null included, and that fit.
+    present: the members read so far that the envelope has, null included, and that fit.
     """
 
-    def __init__(self, header: bytes) -> None:
+    def __init__(self, envelope: bytes) -> None:
         self.faults: list[str] = []
         self.present: set[str] = set()
         self._members: dict[str, msgspec.Raw] = {}
         try:
-            self._members = _MEMBERS.decode(header)
+            self._members = _MEMBERS.decode(envelope)
         except READ_ERRORS:
             self.faults.append("the header: malformed JSON")
 
