@@ -7,7 +7,7 @@ tests/feeds checks that each of them has every feed. CONTRIBUTING.md explains ho
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from lcm_pipeline.model import endpoints, tables
 from lcm_pipeline.model.endpoints import Endpoint
@@ -21,17 +21,20 @@ from lcm_pipeline.transform.operations import transform_operations
 
 @dataclass(frozen=True, kw_only=True)
 class Feed:
-    """One feed.
+    """One feed: a `DayFeed` or a `ClientFeed`.
 
     tables: those it fills; totals are compared with the first one. name_tables: of core, with
     the names that its rows contain. other_tables: of core, which its rows fill too.
-    transform: turns the rows of one client into records; None for the roster, which is read by day.
     assets: the Dagster assets it materializes, each with its description; the first one has the
     checks. asset_group: where the UI shows them. label: its name in the report and the dashboards,
-    in Russian and English. details: the endpoint of what belongs to a row, requested row by row.
-    envelope_members: what is stored of a response besides its rows. has_marts: marts are built on
-    the feed, and are blocked when its totals do not agree.
+    in Russian and English. has_marts: marts are built on the feed, and are blocked when its totals
+    do not agree.
+    is_by_day: a task is a registration day, and not a client. unit: what a task is called in
+    messages.
     """
+
+    is_by_day: ClassVar[bool]
+    unit: ClassVar[str]
 
     name: str
     endpoint: Endpoint[Any, Any]
@@ -41,9 +44,6 @@ class Feed:
     label: tuple[str, str]
     name_tables: tuple[str, ...] = ()
     other_tables: tuple[str, ...] = ()
-    transform: Callable[[ClientRows], StagedRows] | None = None
-    details: Endpoint[Any, Any] | None = None
-    envelope_members: frozenset[str] = frozenset()
     has_marts: bool = True
 
     @property
@@ -65,18 +65,32 @@ class Feed:
         """The table that an asset shows: that of its name; for the checked asset the main one."""
         return self.main_table.name if asset == self.checked_asset else asset
 
-    @property
-    def is_by_day(self) -> bool:
-        """Whether a task is a registration day, and not a client."""
-        return self.transform is None
 
-    @property
-    def unit(self) -> str:
-        """What a task is called in messages: client or day."""
-        return "day" if self.is_by_day else "client"
+@dataclass(frozen=True, kw_only=True)
+class DayFeed(Feed):
+    """The roster, which is read by registration day; see `sync.registrations`."""
+
+    is_by_day = True
+    unit = "day"
 
 
-REGISTRATIONS = Feed(
+@dataclass(frozen=True, kw_only=True)
+class ClientFeed(Feed):
+    """A feed that is read client by client, see `sync.client`.
+
+    transform: turns the rows of one client into records. envelope_members: what is stored of a
+    response besides its rows. has_details: the goods of each row are requested row by row.
+    """
+
+    is_by_day = False
+    unit = "client"
+
+    transform: Callable[[ClientRows], StagedRows]
+    envelope_members: frozenset[str] = frozenset()
+    has_details: bool = False
+
+
+REGISTRATIONS = DayFeed(
     name="registrations",
     endpoint=endpoints.CLIENT_INFO_PERIOD,
     tables=(tables.registrations, tables.clients),
@@ -91,7 +105,7 @@ REGISTRATIONS = Feed(
     asset_group="roster",
     label=("Регистрации", "Registrations"),
 )
-OPERATIONS = Feed(
+OPERATIONS = ClientFeed(
     name="operations",
     endpoint=endpoints.OPERATION_HISTORY,
     tables=(tables.operations, tables.clients),
@@ -106,7 +120,7 @@ OPERATIONS = Feed(
     transform=transform_operations,
     envelope_members=operations.ENVELOPE_MEMBERS,
 )
-LEADS = Feed(
+LEADS = ClientFeed(
     name="leads",
     endpoint=endpoints.LEADS_PAGING_INFO,
     tables=(tables.leads,),
@@ -118,7 +132,7 @@ LEADS = Feed(
     label=("Обращения", "Leads"),
     transform=transform_leads,
 )
-FAVOURITES = Feed(
+FAVOURITES = ClientFeed(
     name="favourites",
     endpoint=endpoints.CLIENT_FAVORITE_DATA_INFO,
     tables=(
@@ -141,12 +155,12 @@ FAVOURITES = Feed(
     label=("Любимые товары", "Favourites"),
     transform=transform_favourites,
     envelope_members=favourite_envelope.MEMBERS,
-    details=endpoints.FAVOURITE_GOODS,
+    has_details=True,
 )
 
 # In reading order. The roster first: the other feeds are read for the clients that it lists.
-FEEDS = (REGISTRATIONS, OPERATIONS, LEADS, FAVOURITES)
-CLIENT_FEEDS = tuple(feed for feed in FEEDS if not feed.is_by_day)
+FEEDS: tuple[Feed, ...] = (REGISTRATIONS, OPERATIONS, LEADS, FAVOURITES)
+CLIENT_FEEDS = tuple(feed for feed in FEEDS if isinstance(feed, ClientFeed))
 
 
 def feed_named(name: str) -> Feed:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 
 from lcm_pipeline.api.paging import read_page
-from lcm_pipeline.feeds import Feed
+from lcm_pipeline.feeds import ClientFeed
 from lcm_pipeline.model.pages import Page, PageRequest, SourceRow
 from lcm_pipeline.model.tasks import ClientRows, Outcome, Task
 from lcm_pipeline.reading.fingerprint import ProvenState, Reading, pack_recent_rows, unpack_recent_rows
@@ -22,10 +22,10 @@ from lcm_pipeline.transform.pseudonyms import pseudonymize
 from lcm_pipeline.transform.values import day_of, latest_day
 
 
-async def read_client_task(source: Source, feed: Feed, task: Task) -> Outcome:
+async def read_client_task(source: Source, feed: ClientFeed, task: Task) -> Outcome:
     """Read one client; raises UnprovenReadingError or what the API raises."""
     client_id = task.client_id
-    assert client_id is not None and feed.transform is not None  # noqa: S101 - a feed of clients
+    assert client_id is not None  # noqa: S101 - a task of a feed of clients
     read_at = datetime.now(UTC)
     reading = await _read(source, feed, client_id, task)
     rows = _without_expired(source, reading.rows)
@@ -34,7 +34,7 @@ async def read_client_task(source: Source, feed: Feed, task: Task) -> Outcome:
         # A delta does not show whether these old rows are new or changed; a full reading does.
         return await read_client_task(source, feed, replace(task, must_be_full=True))
     details = (
-        await read_goods_of_offers(source, client_id, task, reading, rows) if feed.details else {}
+        await read_goods_of_offers(source, client_id, task, reading, rows) if feed.has_details else {}
     )
     envelope, digest = reading.envelope, None
     # Nothing of any other envelope is stored, so the values of an earlier one stay.
@@ -71,7 +71,7 @@ async def read_client_task(source: Source, feed: Feed, task: Task) -> Outcome:
     )
 
 
-async def _read(source: Source, feed: Feed, client_id: int, task: Task) -> Reading:
+async def _read(source: Source, feed: ClientFeed, client_id: int, task: Task) -> Reading:
     """Send the requests that the proof yields, and pass the pages back, until it is complete."""
 
     async def fetch(request: PageRequest) -> Page:
@@ -85,7 +85,7 @@ async def _read(source: Source, feed: Feed, client_id: int, task: Task) -> Readi
         habits=source.habits,
         known=known,
         must_be_full=task.must_be_full,
-        has_details=feed.details is not None,
+        has_details=feed.has_details,
         trusts_single_pages=source.trusts_single_pages,
     )
     batch = next(requests)

@@ -16,7 +16,7 @@ from typing import TypeVar
 from lcm_pipeline.api.client import LoyaltyApi
 from lcm_pipeline.api.errors import LoyaltyApiError
 from lcm_pipeline.api.paging import read_page
-from lcm_pipeline.feeds import CLIENT_FEEDS, REGISTRATIONS, Feed
+from lcm_pipeline.feeds import CLIENT_FEEDS, REGISTRATIONS, ClientFeed
 from lcm_pipeline.model import tables
 from lcm_pipeline.model.errors import WorkStoppedError
 from lcm_pipeline.model.pages import PageRequest
@@ -108,7 +108,7 @@ def plan_window(settings: Settings, warehouse: Warehouse, window: Window) -> Pla
                 window,
                 roster.schedule_of(settings),
                 page_length=settings.page_length,
-                has_details=feed.details is not None,
+                has_details=feed.has_details,
             )
             for feed in CLIENT_FEEDS
         }
@@ -126,7 +126,7 @@ def plan_window(settings: Settings, warehouse: Warehouse, window: Window) -> Pla
     return Plan(window, tuple(feeds), seconds, sample.latency, sample.sampled)
 
 
-def _plan_feed(feed: Feed, cost: KnownCost, sample: _Sample, coming: int) -> FeedPlan:
+def _plan_feed(feed: ClientFeed, cost: KnownCost, sample: _Sample, coming: int) -> FeedPlan:
     fresh = cost.unknown + coming
     requests = ceil(cost.requests + fresh * sample.pages.get(feed.name, 1.0))
     rows = round(cost.rows + fresh * sample.rows.get(feed.name, 0.0))
@@ -167,11 +167,11 @@ async def _sample_clients(source: Source, clients: Sequence[int], sample: _Sampl
     request = PageRequest(source.habits.base, source.page_length)
     for feed in CLIENT_FEEDS if clients else ():
 
-        async def read(client_id: int, feed: Feed = feed) -> tuple[int, int]:
+        async def read(client_id: int, feed: ClientFeed = feed) -> tuple[int, int]:
             page = await read_page(source.api, feed.endpoint, client_id, request)
             total = page.total if page.total is not None else len(page.rows)
             size = min(len(page.rows), source.page_length) or source.page_length
-            return max(1, ceil(total / size)) + (total if feed.details else 0), total
+            return max(1, ceil(total / size)) + (total if feed.has_details else 0), total
 
         costs = await _read_each(clients, read)
         sample.pages[feed.name] = sum(pages for pages, _ in costs) / len(costs)

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from lcm_pipeline.api.paging import read_page
-from lcm_pipeline.feeds import Feed, feed_named
+from lcm_pipeline.feeds import ClientFeed, Feed, feed_named
 from lcm_pipeline.model.forgotten import Forgotten
 from lcm_pipeline.model.pages import PageRequest
 from lcm_pipeline.model.tasks import Outcome, Task
@@ -272,10 +272,10 @@ class SyncRun:
         return PagingChecks(self.ledger, source.habits, self.context.slots, read)
 
     async def _read_task(self, source: Source, task: Task) -> Outcome:
-        if self.feed.is_by_day:
-            outcome = await read_registration_day(source, task)
-        else:
+        if isinstance(self.feed, ClientFeed):
             outcome = await read_client_task(source, self.feed, task)
+        else:
+            outcome = await read_registration_day(source, task)
         source.require_ended(outcome.read_at)
         return outcome
 

@@ -13,7 +13,7 @@ from datetime import date
 import pandas as pd
 
 from lcm_pipeline.api.client import LoyaltyApi
-from lcm_pipeline.feeds import CLIENT_FEEDS, Feed
+from lcm_pipeline.feeds import CLIENT_FEEDS, ClientFeed
 from lcm_pipeline.model.tables import clients
 from lcm_pipeline.model.tasks import Outcome, Task
 from lcm_pipeline.model.windows import Window
@@ -132,7 +132,7 @@ async def _verify(
 class _Verifier:
     """Reads clients of one feed in full, and compares their rows instead of staging them."""
 
-    feed: Feed
+    feed: ClientFeed
     source: Source
     reconnecting: ReconnectingSession
     progress: Progress

@@ -67,11 +67,6 @@ def test_the_report_has_a_label_for_it(feed: Feed) -> None:
     assert (feed.main_table.name in TABLES) == feed.has_marts
 
 
-@every_feed
-def test_its_details_are_read_from_the_same_endpoint(feed: Feed) -> None:
-    assert feed.details is None or feed.details.name == feed.endpoint.name
-
-
 def test_no_mart_repeats_a_branch_for_each_feed() -> None:
     """The view sync.feed_rows contains the rows of all feeds."""
     for mart in marts():
