@@ -21,7 +21,7 @@ from lcm_pipeline.model.endpoints import (
     FAVOURITE_GOODS,
     Endpoint,
 )
-from lcm_pipeline.model.pages import Page, PageRequest
+from lcm_pipeline.model.pages import Page, PageRequest, SourceRow
 from lcm_pipeline.model.payloads import READ_ERRORS, Request, Response
 
 _ENVELOPE_ENCODER = msgspec.json.Encoder(decimal_format="number")
@@ -79,6 +79,13 @@ async def read_favourite_goods(
 
     page = await confirm_message(FAVOURITE_GOODS, api.harmless_messages, fetch)
     return FavouriteGoodsPage(page, offer_ids)
+
+
+def offer_id_of(row: SourceRow) -> int | None:
+    """The id of an offer's row; None if it has none that can be read."""
+    # The key of such a row is its digest.
+    offer_id = row.key[0] if isinstance(row.key, tuple) else None
+    return offer_id if isinstance(offer_id, int) else None
 
 
 async def _read_confirmed(api: LoyaltyApi, endpoint: Endpoint[Any, Any], call: Request) -> Page:
@@ -144,5 +151,4 @@ def _normalize(value: Any) -> Any:
 def _offer_ids(offers: Any) -> frozenset[int]:
     """The ids of the offers in a response; none when that member is not a list."""
     rows = source_rows(CLIENT_FAVORITE_DATA_INFO, offers if isinstance(offers, list) else ())
-    ids = (row.key[0] for row in rows if isinstance(row.key, tuple))
-    return frozenset(offer_id for offer_id in ids if isinstance(offer_id, int))
+    return frozenset(offer_id for row in rows if (offer_id := offer_id_of(row)) is not None)

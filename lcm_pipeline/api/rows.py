@@ -5,16 +5,15 @@ decoded when the row turns out to be new. A row whose key cannot be read is stil
 replaces the key, so that it is counted and can go to quarantine.
 """
 
-from functools import cache
-from hashlib import blake2b
-from typing import Any
+from functools import cache, partial
+from typing import Any, cast
 
 import msgspec
+from msgspec.structs import astuple
 
 from lcm_pipeline.model.endpoints import Endpoint
-from lcm_pipeline.model.json_split import SplitError, split_object
-from lcm_pipeline.model.pages import SourceRow
-from lcm_pipeline.model.payloads import READ_ERRORS
+from lcm_pipeline.model.pages import SourceRow, content_hash
+from lcm_pipeline.model.payloads import READ_ERRORS, read_field
 
 
 def source_row(endpoint: Endpoint[Any, Any], raw: bytes) -> SourceRow:
@@ -31,33 +30,19 @@ def source_rows(
     rows = []
     for item in raws:
         raw = bytes(item)
-        digest = blake2b(raw, digest_size=16).digest()
+        digest = content_hash(raw).digest()
         try:
-            fields = msgspec.structs.astuple(decode(raw))
+            fields = astuple(decode(raw))
         except READ_ERRORS:
-            fields = _fields_one_by_one(endpoint, raw)
+            # The row cannot be decoded as a whole: read each field alone.
+            read = partial(read_field, raw, cast(type[msgspec.Struct], endpoint.row_type))
+            moment = read(endpoint.moment_field) if endpoint.moment_field else None
+            fields = (*map(read, endpoint.key_fields), moment)
         key = fields[:key_length]
         rows.append(
             SourceRow(("?", digest) if None in key else key, fields[key_length], digest, raw)
         )
     return tuple(rows)
-
-
-def _fields_one_by_one(endpoint: Endpoint[Any, Any], raw: bytes) -> tuple[Any, ...]:
-    """Decode each field alone, for a row that cannot be decoded as a whole; None on failure."""
-    try:
-        members = split_object(raw)
-    except SplitError:
-        members = {}
-    fields: list[Any] = []
-    for name in (*endpoint.key_fields, endpoint.moment_field):
-        decoder = _key_decoder(endpoint.row_type, (), name)
-        try:
-            member = b'{"%s":%s}' % (str(name).encode(), members[str(name)])
-            fields.append(msgspec.structs.astuple(decoder.decode(member))[0])
-        except (KeyError, *READ_ERRORS):
-            fields.append(None)
-    return tuple(fields)
 
 
 @cache

@@ -6,7 +6,13 @@ to be new or changed: most rows of most readings are neither.
 """
 
 from collections.abc import Hashable
+from functools import partial
+from hashlib import blake2b
 from typing import NamedTuple
+
+# The hash whose digest tells whether a row, or an envelope, is the one that was read before. Not a
+# function: it is called for each row that is received.
+content_hash = partial(blake2b, digest_size=16)
 
 
 class PageRequest(NamedTuple):
@@ -21,7 +27,7 @@ class SourceRow(NamedTuple):
 
     key: identifies the row within its client; a row without one has its digest as key.
     moment: the text of the time that the service orders by, naive Moscow time; None when absent.
-    digest: 16 bytes of BLAKE2b over `raw`.
+    digest: 16 bytes, of `raw` by `content_hash`.
     raw: the row as JSON bytes.
     """
 

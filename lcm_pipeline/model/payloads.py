@@ -2,7 +2,7 @@
 
 No table names and no rules of ours belong here. Rows inside a response stay bytes (`msgspec.Raw`),
 so one bad row does not cost its page. `decode_row` decodes one of them, and takes "12" and 12.0 as
-12: XML responses have only text, and servers differ.
+12: XML responses have only text, and servers differ. `read_field` reads what it can of a bad one.
 """
 
 from collections.abc import Callable
@@ -14,6 +14,8 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
+
+from lcm_pipeline.model.json_split import SplitError, split_object
 
 # The service's clock: times without an offset are Moscow time.
 SERVICE_ZONE = ZoneInfo("Europe/Moscow")
@@ -286,6 +288,21 @@ def decode_row(raw: bytes, row_type: type[RowT]) -> RowT:
     return row
 
 
+def read_field(raw: bytes, row_type: type[msgspec.Struct], name: str) -> Any:
+    """Return one field of a row that may not be decodable as a whole; None if it does not fit."""
+    decode = _field_decoder(row_type, name).decode
+    try:
+        return getattr(decode(raw), name)
+    except READ_ERRORS:
+        pass
+    # The decoder checks the syntax of the other fields too: give it this one alone.
+    try:
+        member = b'{"%s":%s}' % (name.encode(), split_object(raw)[name])
+        return getattr(decode(member), name)
+    except (SplitError, KeyError, *READ_ERRORS):
+        return None
+
+
 def unknown_fields(raw: bytes, row_type: type[msgspec.Struct]) -> dict[str, Raw] | None:
     """Return the fields of a row that its type does not have, or None when it has them all."""
     known = _known_fields(row_type)
@@ -301,6 +318,13 @@ _FIELDS_DECODER = msgspec.json.Decoder(dict[str, Raw])
 @cache
 def _row_decoder(row_type: type[RowT]) -> msgspec.json.Decoder[RowT]:
     return msgspec.json.Decoder(row_type, strict=False)
+
+
+@cache
+def _field_decoder(row_type: type[Any], name: str) -> msgspec.json.Decoder[msgspec.Struct]:
+    types = {field.name: field.type for field in msgspec.structs.fields(row_type)}
+    one_field = msgspec.defstruct("OneField", [(name, types[name], None)])
+    return msgspec.json.Decoder(one_field, strict=False)
 
 
 @cache

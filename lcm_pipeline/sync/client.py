@@ -6,13 +6,17 @@ are sent here.
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from hashlib import blake2b
 
 from lcm_pipeline.api.paging import read_page
 from lcm_pipeline.feeds import ClientFeed
-from lcm_pipeline.model.pages import Page, PageRequest, SourceRow
+from lcm_pipeline.model.pages import Page, PageRequest, SourceRow, content_hash
 from lcm_pipeline.model.tasks import ClientRows, Outcome, Task
-from lcm_pipeline.reading.fingerprint import ProvenState, Reading, pack_recent_rows, unpack_recent_rows
+from lcm_pipeline.reading.fingerprint import (
+    ProvenState,
+    Reading,
+    pack_recent_rows,
+    unpack_recent_rows,
+)
 from lcm_pipeline.reading.proof import prove_reading
 from lcm_pipeline.sync.gathering import fetch_concurrently
 from lcm_pipeline.sync.goods import read_goods_of_offers
@@ -33,13 +37,13 @@ async def read_client_task(source: Source, feed: ClientFeed, task: Task) -> Outc
     if reading.kind == "delta" and expired:
         # A delta does not show whether these old rows are new or changed; a full reading does.
         return await read_client_task(source, feed, replace(task, must_be_full=True))
-    details = (
-        await read_goods_of_offers(source, client_id, task, reading, rows) if feed.has_details else {}
-    )
+    details: dict[int, tuple[SourceRow, ...]] = {}
+    if feed.has_details:
+        details = await read_goods_of_offers(source, client_id, task, reading, rows)
     envelope, digest = reading.envelope, None
     # Nothing of any other envelope is stored, so the values of an earlier one stay.
     if envelope is not None and holds_any(envelope, feed.envelope_members):
-        digest = source.pseudonyms.digest(blake2b(envelope, digest_size=16).digest())
+        digest = source.pseudonyms.digest(content_hash(envelope).digest())
     has_envelope = digest is not None and digest != task.envelope_digest
     staged = feed.transform(
         ClientRows(
@@ -79,7 +83,9 @@ async def _read(source: Source, feed: ClientFeed, client_id: int, task: Task) ->
 
     known = None
     if task.source_total is not None and task.fingerprint is not None:
-        known = ProvenState(task.source_total, task.fingerprint, unpack_recent_rows(task.recent_rows))
+        known = ProvenState(
+            task.source_total, task.fingerprint, unpack_recent_rows(task.recent_rows)
+        )
     requests = prove_reading(
         length=source.page_length,
         habits=source.habits,

@@ -5,7 +5,7 @@ from functools import partial
 
 import msgspec
 
-from lcm_pipeline.api.paging import read_favourite_goods
+from lcm_pipeline.api.paging import offer_id_of, read_favourite_goods
 from lcm_pipeline.api.rows import source_row
 from lcm_pipeline.model.endpoints import FAVOURITE_GOODS
 from lcm_pipeline.model.pages import PageRequest, SourceRow
@@ -32,7 +32,7 @@ async def read_goods_of_offers(
     # The goods of an offer are read again only if the offer itself changed: there is no other sign.
     before = {recent.digest for recent in unpack_recent_rows(task.recent_rows)}
     fresh = [row for row in rows if task.must_be_full or row.digest not in before]
-    ids = [key for row in fresh if isinstance(key := _offer_id(row), int)]
+    ids = [offer_id for row in fresh if (offer_id := offer_id_of(row)) is not None]
     included = _included_goods(reading)
     missing = [favourite_id for favourite_id in ids if favourite_id not in included]
     fetch = partial(_read_goods, source, client_id)
@@ -99,7 +99,7 @@ def _included_goods(reading: Reading) -> dict[int, tuple[SourceRow, ...]]:
         # It is not a list of goods, so they are requested offer by offer.
         return {}
     rows = [source_row(FAVOURITE_GOODS, bytes(raw)) for raw in raws or ()]
-    offers = {_offer_id(row) for row in reading.rows}
+    offers = {offer_id_of(row) for row in reading.rows}
     goods: dict[int, list[SourceRow]] = {}
     for row in rows:
         owner = _owner(row)
@@ -118,7 +118,3 @@ def _owner(row: SourceRow) -> int | None:
         return decode_row(row.raw, FavouriteGood).Id
     except READ_ERRORS:
         return None
-
-
-def _offer_id(row: SourceRow) -> object:
-    return row.key[0] if isinstance(row.key, tuple) else None

@@ -6,12 +6,11 @@ affected. All faults of an envelope make one entry in quarantine.
 
 from collections.abc import Callable, Container
 from decimal import Decimal
-from hashlib import blake2b
 from typing import TypeVar
 
 import msgspec
 
-from lcm_pipeline.model.pages import SourceRow
+from lcm_pipeline.model.pages import SourceRow, content_hash
 from lcm_pipeline.model.payloads import READ_ERRORS, Int32, Int64
 from lcm_pipeline.transform.values import UnfitValueError
 
@@ -40,7 +39,7 @@ def holds_any(envelope: bytes, names: Container[str]) -> bool:
 
 def to_source_row(raw: bytes) -> SourceRow:
     """Return bytes that are not a row of a page in the form of one."""
-    return SourceRow((), None, blake2b(raw, digest_size=16).digest(), raw)
+    return SourceRow((), None, content_hash(raw).digest(), raw)
 
 
 class EnvelopeReader:

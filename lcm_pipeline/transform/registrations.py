@@ -12,14 +12,12 @@ from zoneinfo import ZoneInfo
 
 from lcm_pipeline.model import tables
 from lcm_pipeline.model.pages import SourceRow
-from lcm_pipeline.model.payloads import Registration
+from lcm_pipeline.model.payloads import Registration, read_field
 from lcm_pipeline.model.tasks import StagedRows
-from lcm_pipeline.transform.rows import read_fields
 from lcm_pipeline.transform.staged_rows import StagedRowsBuilder
 from lcm_pipeline.transform.values import (
     UnfitValueError,
     parse_dated_moment,
-    parse_moment,
     require,
 )
 
@@ -61,7 +59,7 @@ def registered_on(row: SourceRow, zone: ZoneInfo, latest: date) -> date | None:
 
 def client_of(row: SourceRow) -> int | None:
     """The client of a registration row; None where it names none."""
-    client_id = read_fields(row.raw, Registration, ("Client",)).Client
+    client_id = read_field(row.raw, Registration, "Client")
     return client_id if client_id and client_id > 0 else None
 
 
@@ -115,25 +113,23 @@ def _first_registrations(
     """Return each client once, as of the earliest of its cards, whatever the order of the rows."""
     first: dict[int, tuple[tuple[datetime, bool, int], ClientRecord]] = {}
     for row in rows:
-        client = _to_client(row, zone, latest)
-        if client is None or client.registered_at is None:
+        client_id = client_of(row)
+        try:
+            registered_at, day = parse_dated_moment(row.moment, "RegDate", zone, latest)
+        except UnfitValueError:
             continue
-        rank = (client.registered_at, client.pos_id is None, client.pos_id or 0)
-        if client.client_id not in first or rank < first[client.client_id][0]:
-            first[client.client_id] = (rank, client)
+        if client_id is None:
+            continue
+        pos_id: int | None = read_field(row.raw, Registration, "RegPos")
+        rank = (registered_at, pos_id is None, pos_id or 0)
+        if client_id not in first or rank < first[client_id][0]:
+            client = ClientRecord(
+                client_id=client_id,
+                registered_at=registered_at,
+                registration_date=day,
+                pos_id=pos_id,
+                phone=None,
+                extra=None,
+            )
+            first[client_id] = (rank, client)
     return [client for _, client in first.values()]
-
-
-def _to_client(row: SourceRow, zone: ZoneInfo, latest: date) -> ClientRecord | None:
-    day = registered_on(row, zone, latest)
-    known = read_fields(row.raw, Registration, ("Client", "RegPos"))
-    if day is None or not known.Client or known.Client < 1:
-        return None
-    return ClientRecord(
-        client_id=known.Client,
-        registered_at=parse_moment(row.moment),
-        registration_date=day,
-        pos_id=known.RegPos,
-        phone=None,
-        extra=None,
-    )

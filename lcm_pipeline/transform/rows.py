@@ -8,7 +8,6 @@ again.
 import json
 import re
 from collections.abc import Callable
-from contextlib import suppress
 from decimal import Decimal
 from functools import cache, partial
 from typing import NamedTuple, NoReturn, TypeVar, cast
@@ -60,34 +59,11 @@ def read_row(raw: bytes, row_type: type[RowT]) -> tuple[RowT, Extra | None]:
     return row, _read_extra(unknown) if unknown else None
 
 
-def read_fields(raw: bytes, row_type: type[RowT], names: tuple[str, ...]) -> RowT:
-    """Read the named fields of a row that may not be readable as a whole; the others stay None."""
-    fields = {}
-    for name in names:
-        decode = _field_decoder(row_type, name).decode
-        try:
-            fields[name] = getattr(decode(raw), name)
-        except READ_ERRORS:
-            with suppress(KeyError, *READ_ERRORS):
-                member = b'{"%s":%s}' % (name.encode(), _split(raw)[name])
-                fields[name] = getattr(decode(member), name)
-    return row_type(**fields)
-
-
 @cache
 def _exact_type(row_type: type[RowT]) -> type[RowT]:
     name = f"Exact{row_type.__name__}"
     exact = msgspec.defstruct(name, [], bases=(row_type,), forbid_unknown_fields=True)
     return cast(type[RowT], exact)
-
-
-@cache
-def _field_decoder(
-    row_type: type[msgspec.Struct], name: str
-) -> msgspec.json.Decoder[msgspec.Struct]:
-    types = {field.name: field.type for field in msgspec.structs.fields(row_type)}
-    one_field = msgspec.defstruct("OneField", [(name, types[name], None)])
-    return msgspec.json.Decoder(one_field, strict=False)
 
 
 def _text_fault(raw: bytes) -> str | None:
@@ -128,18 +104,14 @@ def _has_control_character(name: str, value: bytes) -> bool:
 
 def _first_field(raw: bytes, is_bad: Callable[[str, bytes], bool]) -> str | None:
     """Name the first field with a bad value; a name that is not an identifier is not quoted."""
-    for name, value in _split(raw).items():
+    try:
+        fields = split_object(raw)
+    except SplitError:
+        return None
+    for name, value in fields.items():
         if is_bad(name, value):
             return name if name.isidentifier() and len(name) <= 80 else "a field of an odd name"
     return None
-
-
-def _split(raw: bytes) -> dict[str, bytes]:
-    """The fields of a row that a decoder rejects; none if it is not an object."""
-    try:
-        return split_object(raw)
-    except SplitError:
-        return {}
 
 
 def _read_extra(unknown: dict[str, msgspec.Raw]) -> Extra:
