@@ -18,7 +18,7 @@ retries.py         what is retried, how often, and when
 rate_limit.py      limits of requests in flight and per second
 transport.py       HTTP, with limits of time and size
 compression.py     decompression up to a maximum size
-clocks.py          dates in headers, and how far the service's clock is ahead of ours
+clocks.py          our clock, how far the service's is ahead of it, dates in headers
 scrubbing.py       removing personal data from the vendor's texts
 probe.py           reachability, TLS and clock of the service
 errors.py          the tree of errors

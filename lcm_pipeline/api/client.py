@@ -15,11 +15,12 @@ from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import httpx
 
 from lcm_pipeline.api.auth import Authenticator
+from lcm_pipeline.api.clocks import SYSTEM_CLOCK, Clock
 from lcm_pipeline.api.credentials import BodyCredentials, Credentials, Login
 from lcm_pipeline.api.errors import (
     AuthenticationError,
@@ -32,7 +33,7 @@ from lcm_pipeline.api.formats import FORMATS, WireFormat
 from lcm_pipeline.api.rate_limit import RequestGate
 from lcm_pipeline.api.requests import check_request, describe
 from lcm_pipeline.api.responses import parse_response
-from lcm_pipeline.api.retries import Clock, RequestCounts, Retrier, RetryPolicy
+from lcm_pipeline.api.retries import RequestCounts, Retrier, RetryPolicy
 from lcm_pipeline.api.transport import MEGABYTE, HttpResponse, Transport, open_transport
 from lcm_pipeline.model.endpoints import Endpoint
 from lcm_pipeline.model.payloads import Request, Response
@@ -42,7 +43,6 @@ RequestT = TypeVar("RequestT", bound=Request)
 ResponseT = TypeVar("ResponseT", bound=Response)
 ParsedT = TypeVar("ParsedT")
 
-SYSTEM_CLOCK = Clock()
 DEFAULT_POLICY = RetryPolicy()
 
 # A call may spend this many time-outs: one retry makes up for a lost packet or connection, and a
@@ -68,7 +68,6 @@ class LoyaltyApi:
         body: BodyCredentials,
         login: Login | None,
     ) -> None:
-        self.counts = retrier.counts
         self.harmless_messages: set[tuple[str, str]] = set()
         self._wire = wire
         self._format = wire_format
@@ -108,6 +107,11 @@ class LoyaltyApi:
         return cls(wire, wire_format, gate, retrier=retrier, body=body, login=login)
 
     @property
+    def counts(self) -> RequestCounts:
+        """Requests and retries so far, also those of logins."""
+        return self._retrier.counts
+
+    @property
     def clock_ahead(self) -> float:
         """Seconds by which the service's clock is ahead of ours, by its last response."""
         return self._wire.clock_ahead
@@ -128,9 +132,7 @@ class LoyaltyApi:
 
         Closing it leaves the connections open.
         """
-        other = copy(self)
-        other._retrier = replace(self._retrier, counts=RequestCounts())
-        other.counts = other._retrier.counts
+        other = self._with_retrier(counts=RequestCounts())
         other._authenticator = Authenticator(
             self._body, self._login, send=other._exchange, retrier=other._retrier
         )
@@ -139,18 +141,18 @@ class LoyaltyApi:
 
     def with_attempts(self, attempts: int) -> Self:
         """Return the client, with the same counts and login, with another number of attempts."""
-        other = copy(self)
-        policy = replace(self._retrier.policy, attempts=attempts)
-        other._retrier = replace(self._retrier, policy=policy)
-        return other
+        return self._with_retrier(policy=replace(self._retrier.policy, attempts=attempts))
 
     def giving_up(self, when: Callable[[TransientError], bool]) -> Self:
         """Return the client, with the same counts and login; a call ends with such an error.
 
         when: is given each error, with its `attempts` so far.
         """
+        return self._with_retrier(gives_up=when)
+
+    def _with_retrier(self, **changes: Any) -> Self:
         other = copy(self)
-        other._retrier = replace(self._retrier, gives_up=when)
+        other._retrier = replace(self._retrier, **changes)
         return other
 
     async def aclose(self) -> None:
@@ -181,7 +183,7 @@ class LoyaltyApi:
             return await self._send(endpoint, request, credentials)
         except AuthenticationError:
             self._authenticator.invalidate(credentials)
-            self.counts.retries += 1
+            self._retrier.counts.retries += 1
         credentials = await self._authenticator.current()
         return await self._send(endpoint, request, credentials)
 
@@ -217,7 +219,7 @@ class LoyaltyApi:
         seconds = 0.0
         try:
             async with self.gate:
-                self.counts.requests += 1
+                self._retrier.counts.requests += 1
                 began = self._retrier.clock.monotonic()
                 try:
                     with self._wrap_unexpected_errors(TransportError, call_name):

@@ -1,11 +1,27 @@
-"""Times in the headers of responses, and the clock of the service by its Date."""
+"""Our clock, the service's by the Date of its responses, and other dates in their headers."""
 
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
 # A longer header is no date.
 _LONGEST_DATE = 100
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Clock and sleep; tests pass their own, so that they do not wait."""
+
+    monotonic: Callable[[], float] = time.monotonic
+    wall: Callable[[], float] = time.time
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+
+SYSTEM_CLOCK = Clock()
 
 
 def seconds_ahead(date_header: str | None, sent_at: float, received_at: float) -> float | None:

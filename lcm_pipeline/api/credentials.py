@@ -13,8 +13,8 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from lcm_pipeline.api.charsets import CharsetError, to_utf8
+from lcm_pipeline.api.clocks import Clock
 from lcm_pipeline.api.errors import MalformedError
-from lcm_pipeline.api.retries import Clock
 from lcm_pipeline.api.transport import HttpResponse
 from lcm_pipeline.model.payloads import READ_ERRORS, Int64, Request
 

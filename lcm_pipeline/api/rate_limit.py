@@ -14,7 +14,7 @@ from math import ceil
 from types import TracebackType
 from typing import Protocol
 
-from lcm_pipeline.api.retries import Clock
+from lcm_pipeline.api.clocks import Clock
 
 # How often a request that may not be sent yet checks again.
 _CHECK_SECONDS = 0.5

@@ -5,15 +5,13 @@ Reads may always be retried, a write only when the server cannot have received i
 Waiting goes through a `Clock`, so tests do not sleep.
 """
 
-import asyncio
 import logging
 import random
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from lcm_pipeline.api.clocks import unix_time
+from lcm_pipeline.api.clocks import Clock, unix_time
 from lcm_pipeline.api.errors import TransientError
 
 logger = logging.getLogger(__name__)
@@ -28,15 +26,6 @@ _LINE_SPACING = 1.0
 _WARNING_SPACING = 600.0
 
 ResultT = TypeVar("ResultT")
-
-
-@dataclass(frozen=True)
-class Clock:
-    """Clock and sleep; tests pass their own, so that they do not wait."""
-
-    monotonic: Callable[[], float] = time.monotonic
-    wall: Callable[[], float] = time.time
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
 @dataclass(frozen=True)
@@ -69,14 +58,14 @@ class RequestCounts:
 
 
 @dataclass
-class Spacing:
+class LogThrottle:
     """Keeps lines of the log some seconds apart; one object for all copies of a Retrier."""
 
     seconds: float
     last: float = float("-inf")
 
-    def is_due(self, now: float) -> bool:
-        """Whether a line may be logged now; the next one may be after `seconds`."""
+    def try_pass(self, now: float) -> bool:
+        """Return whether a line may be logged now; if so, the next one may be after `seconds`."""
         if now - self.last < self.seconds:
             return False
         self.last = now
@@ -98,8 +87,8 @@ class Retrier:
     cool_down: Callable[[float], None]
     budget: float = float("inf")
     gives_up: Callable[[TransientError], bool] = lambda error: False
-    lines: Spacing = field(default_factory=lambda: Spacing(_LINE_SPACING))
-    warnings: Spacing = field(default_factory=lambda: Spacing(_WARNING_SPACING))
+    lines: LogThrottle = field(default_factory=lambda: LogThrottle(_LINE_SPACING))
+    warnings: LogThrottle = field(default_factory=lambda: LogThrottle(_WARNING_SPACING))
 
     async def run(
         self, send: Callable[[], Awaitable[ResultT]], *, repeatable: bool = True
@@ -139,7 +128,7 @@ class Retrier:
         wait = self.policy.wait_after(error, error.attempts)
         most = self.policy.throttled_attempts if error.throttled else self.policy.attempts
         now = self.clock.monotonic()
-        if self.lines.is_due(now):
+        if self.lines.try_pass(now):
             logger.info(
                 "%s: %s, attempt %d of %d, next in %.1f s",
                 error.call_name,
@@ -149,7 +138,7 @@ class Retrier:
                 wait,
             )
         is_long = (error.retry_after or 0.0) > self.policy.longest_retry_after
-        if is_long and self.warnings.is_due(now):
+        if is_long and self.warnings.try_pass(now):
             # Says why nothing moves, also where only warnings are shown.
             logger.warning(
                 "%s: %s. Trying again every %.0f s, %d times at most; or stop with Ctrl-C, and run"

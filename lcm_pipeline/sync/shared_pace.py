@@ -15,8 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from lcm_pipeline.api.client import SYSTEM_CLOCK
-from lcm_pipeline.api.retries import Clock
+from lcm_pipeline.api.clocks import SYSTEM_CLOCK, Clock
 from lcm_pipeline.sync.threads import run_in_thread
 from lcm_pipeline.warehouse.request_limits import Reservation
 

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import TextIO
 
-from lcm_pipeline.api.client import SYSTEM_CLOCK
+from lcm_pipeline.api.clocks import SYSTEM_CLOCK
 from lcm_pipeline.api.rate_limit import RequestGate
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.sync.shared_limits import Priority, sharing_limits

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from lcm_pipeline.api.retries import Clock
+from lcm_pipeline.api.clocks import Clock
 from lcm_pipeline.sync import shared_pace
 from lcm_pipeline.sync.shared_pace import SharedPace
 from lcm_pipeline.warehouse.connection import Warehouse

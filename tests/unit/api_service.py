@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lcm_pipeline.api.client import LoyaltyApi
-from lcm_pipeline.api.retries import Clock, RetryPolicy
+from lcm_pipeline.api.clocks import Clock
+from lcm_pipeline.api.retries import RetryPolicy
 from lcm_pipeline.settings import Settings
 from tests.waiting import PATIENCE
 

@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from lcm_pipeline.api.client import LoyaltyApi
+from lcm_pipeline.api.clocks import Clock
 from lcm_pipeline.api.rate_limit import Pacer, RequestGate
-from lcm_pipeline.api.retries import Clock
 from lcm_pipeline.api.transport import MEGABYTE, Transport, open_transport
 from lcm_pipeline.model.endpoints import OPERATION_HISTORY
 from lcm_pipeline.model.payloads import OperationHistoryRequest

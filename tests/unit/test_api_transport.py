@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from lcm_pipeline.api.client import LoyaltyApi
+from lcm_pipeline.api.clocks import Clock
 from lcm_pipeline.api.errors import (
     BusinessError,
     ForbiddenError,
@@ -26,7 +27,6 @@ from lcm_pipeline.api.errors import (
     TransportError,
     UnavailableError,
 )
-from lcm_pipeline.api.retries import Clock
 from lcm_pipeline.api.scrubbing import scrub
 from lcm_pipeline.model.endpoints import CLIENT_UPDATE, OPERATION_HISTORY
 from lcm_pipeline.model.payloads import OperationHistoryRequest, SetClientUpdateRequest
