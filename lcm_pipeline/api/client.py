@@ -140,13 +140,13 @@ class LoyaltyApi:
         return other
 
     def with_attempts(self, attempts: int) -> Self:
-        """Return the client, with the same counts and login, with another number of attempts."""
+        """Return a copy with the same counts and login, and another number of attempts per call."""
         return self._with_retrier(policy=replace(self._retrier.policy, attempts=attempts))
 
     def giving_up(self, when: Callable[[TransientError], bool]) -> Self:
-        """Return the client, with the same counts and login; a call ends with such an error.
+        """Return a copy with the same counts and login, whose calls end with an error of a kind.
 
-        when: is given each error, with its `attempts` so far.
+        when: whether an error, with its `attempts` so far, ends the call.
         """
         return self._with_retrier(gives_up=when)
 

@@ -1,8 +1,8 @@
 """HTTP: one POST, and one complete response within limits of time and size, or a TransportError.
 
-Only this module calls httpx and aiohttp. It uses the transport without httpx's client, which costs
-nearly as much as the request itself and adds nothing that this service needs (no cookies, no
-redirects). httpx-aiohttp reports a dropped connection as ConnectTimeout, so whether a request was
+All requests of the API are sent here; `client` and `auth` build headers with httpx, and `probe`
+does without it. It uses the transport without httpx's client, which costs nearly as much as the
+request itself and adds nothing that this service needs (no cookies, no redirects). httpx-aiohttp reports a dropped connection as ConnectTimeout, so whether a request was
 sent is derived from the exception's cause.
 """
 

@@ -1,7 +1,8 @@
 """Proves that a client's rows were read completely, by scanning, joining and counting pages.
 
-Pure functions and generators: no I/O and no clock. `sync.client` sends the requests that they
-yield. docs/explanation/proof.md explains the proof with an example.
+Functions and generators without I/O or clock: `sync.client` sends the requests that they yield.
+They keep no state but the `PagingHabits` that they are given. docs/explanation/proof.md explains
+the proof with an example.
 
 proof.py        reads one client: scans until a scan is proven, or gives up
 growth.py       the shorter way: only the new rows of a history that is known

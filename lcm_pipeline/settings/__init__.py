@@ -1,4 +1,4 @@
-"""The LCM_* variables. Only this package reads the environment and the file `.env`.
+"""The LCM_* variables. Only this package reads them from the environment and the file `.env`.
 
 model.py        every setting with its type, default and bounds
 field_types.py  types that check more than pydantic's own, such as addresses and shares

@@ -35,9 +35,11 @@ from lcm_pipeline.warehouse.sessions import ReconnectingSession
 ResultT = TypeVar("ResultT")
 
 
-@dataclass(frozen=True)
+@dataclass
 class SyncEngine:
     """Syncs feeds of one programme. Calls block until they are done, except `begin_concurrent`.
+
+    An engine remembers the registration days that it has polled: make one for each command.
 
     Raises SyncError when a run stopped, psycopg.Error when the warehouse failed for good.
     open_api: builds the API client; tests pass one that waits less between attempts.

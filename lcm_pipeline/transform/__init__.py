@@ -1,6 +1,6 @@
-"""Payloads to staged records: pure functions without I/O or state.
+"""Payloads to staged records: functions without I/O, whose results depend on nothing else.
 
-A row becomes a record or is set aside with a reason; no row makes a function here raise.
+A row becomes a record or is set aside with a reason; no row makes a `transform_…` raise.
 
 registrations.py      rows of ClientInfoPeriod, and the clients that they name
 operations.py         rows of OperationHistory, and the phone in its envelope

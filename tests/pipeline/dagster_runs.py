@@ -28,7 +28,7 @@ def materialized(instance: dg.DagsterInstance, table: str) -> set[str]:
     return set(instance.get_materialized_partitions(dg.AssetKey(table)))
 
 
-@dataclass(frozen=True)
+@dataclass
 class ScriptedEngine(SyncEngine):
     """Returns reports without reading anything; calls `script` with each feed first.
 
