@@ -12,7 +12,7 @@ import msgspec
 
 from lcm_pipeline.model.pages import SourceRow, content_hash
 from lcm_pipeline.model.payloads import READ_ERRORS, Int32, Int64
-from lcm_pipeline.transform.values import UnfitValueError
+from lcm_pipeline.transform.values import InvalidValueError
 
 ValueT = TypeVar("ValueT")
 
@@ -84,7 +84,7 @@ class EnvelopeReader:
         """Read one member and round it by `to_amount`; None when it does not fit."""
         try:
             return to_amount(self.read(name, _DECIMAL), name)
-        except UnfitValueError as error:
+        except InvalidValueError as error:
             self.present.discard(name)
             self.faults.append(str(error))
             return None

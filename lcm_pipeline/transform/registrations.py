@@ -16,7 +16,7 @@ from lcm_pipeline.model.payloads import Registration, read_field
 from lcm_pipeline.model.tasks import StagedRows
 from lcm_pipeline.transform.staged_rows import StagedRowsBuilder
 from lcm_pipeline.transform.values import (
-    UnfitValueError,
+    InvalidValueError,
     parse_dated_moment,
     require,
 )
@@ -53,7 +53,7 @@ def registered_on(row: SourceRow, zone: ZoneInfo, latest: date) -> date | None:
     """Return the business day of a registration row; None when it is unreadable or implausible."""
     try:
         return parse_dated_moment(row.moment, "RegDate", zone, latest)[1]
-    except UnfitValueError:
+    except InvalidValueError:
         return None
 
 
@@ -89,7 +89,7 @@ def _to_registration(
     client_id = require(row.Client, "Client")
     # Negative numbers are stand-ins of erased persons here.
     if client_id < 1:
-        raise UnfitValueError("Client: not the number of a client")
+        raise InvalidValueError("Client: not the number of a client")
     card_number = require(row.Card, "Card")
     registered_at, registration_date = parse_dated_moment(row.RegDate, "RegDate", zone, latest)
     return RegistrationRecord(
@@ -116,7 +116,7 @@ def _first_registrations(
         client_id = client_of(row)
         try:
             registered_at, day = parse_dated_moment(row.moment, "RegDate", zone, latest)
-        except UnfitValueError:
+        except InvalidValueError:
             continue
         if client_id is None:
             continue

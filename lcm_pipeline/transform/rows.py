@@ -16,7 +16,7 @@ import msgspec
 
 from lcm_pipeline.model.json_split import SplitError, split_object
 from lcm_pipeline.model.payloads import READ_ERRORS, decode_row, unknown_fields
-from lcm_pipeline.transform.values import UnfitValueError
+from lcm_pipeline.transform.values import InvalidValueError
 
 RowT = TypeVar("RowT", bound=msgspec.Struct)
 
@@ -43,10 +43,10 @@ class Extra(NamedTuple):
 
 
 def read_row(raw: bytes, row_type: type[RowT]) -> tuple[RowT, Extra | None]:
-    """Read a whole row; raises UnfitValueError with the field and its fault."""
+    """Read a whole row; raises InvalidValueError with the field and its fault."""
     if b"\\u" in raw and (fault := _text_fault(raw)):
         field = _first_field(raw, lambda _, value: _text_fault(value) is not None)
-        raise UnfitValueError(f"{field or 'the row'}: {fault}")
+        raise InvalidValueError(f"{field or 'the row'}: {fault}")
     try:
         return decode_row(raw, _exact_type(row_type)), None
     except READ_ERRORS:
@@ -78,14 +78,14 @@ def _text_fault(raw: bytes) -> str | None:
 def _refuse(raw: bytes, row_type: type[msgspec.Struct], error: Exception) -> NoReturn:
     """Raise the fault of a row, with its field: if the decoder does not name it, find it."""
     if isinstance(error, msgspec.ValidationError):
-        raise UnfitValueError(str(error)) from error
+        raise InvalidValueError(str(error)) from error
     if isinstance(error, RecursionError):
-        raise UnfitValueError("the row: nested too deeply") from error
+        raise InvalidValueError("the row: nested too deeply") from error
     if field := _first_field(raw, _has_control_character):
-        raise UnfitValueError(f"{field}: holds a control character") from error
+        raise InvalidValueError(f"{field}: holds a control character") from error
     field = _first_field(raw, partial(_is_unreadable, row_type)) or "the row"
     fault = "a number out of range" if isinstance(error, ArithmeticError) else "malformed JSON"
-    raise UnfitValueError(f"{field}: {fault}") from error
+    raise InvalidValueError(f"{field}: {fault}") from error
 
 
 def _is_unreadable(row_type: type[msgspec.Struct], name: str, value: bytes) -> bool:
@@ -123,10 +123,10 @@ def _read_extra(unknown: dict[str, msgspec.Raw]) -> Extra:
         ]
         text = "{" + ",".join(members) + "}"
         _JSON_DECODER.decode(text)
-    except UnfitValueError:
+    except InvalidValueError:
         raise
     except (ValueError, RecursionError) as error:
-        raise UnfitValueError("an unknown field: jsonb cannot store it") from error
+        raise InvalidValueError("an unknown field: jsonb cannot store it") from error
     return Extra(text, frozenset(unknown))
 
 
@@ -136,10 +136,10 @@ def _check_number(text: str) -> None:
     try:
         number = Decimal(text)
     except ArithmeticError as error:
-        raise UnfitValueError("an unknown field: a number out of range") from error
+        raise InvalidValueError("an unknown field: a number out of range") from error
     exponent = cast(int, number.as_tuple().exponent)
     if number.adjusted() >= _DIGITS_BEFORE_POINT or exponent < -_DIGITS_AFTER_POINT:
-        raise UnfitValueError("an unknown field: a number out of range")
+        raise InvalidValueError("an unknown field: a number out of range")
 
 
 _JSON_DECODER = json.JSONDecoder(parse_int=_check_number, parse_float=_check_number)

@@ -17,7 +17,7 @@ from lcm_pipeline.model.pages import SourceRow
 from lcm_pipeline.model.tables import CoreTable
 from lcm_pipeline.model.tasks import MAX_UNKNOWN_FIELDS, BadRow, StagedRows
 from lcm_pipeline.transform.rows import read_row
-from lcm_pipeline.transform.values import UnfitValueError
+from lcm_pipeline.transform.values import InvalidValueError
 
 RowT = TypeVar("RowT", bound=msgspec.Struct)
 Record = tuple[object, ...]
@@ -55,7 +55,7 @@ class StagedRowsBuilder:
                 payload, extra = read_row(row.raw, row_type)
                 record = to_record(payload, extra.text if extra else None)
                 _store_once(stored, identity_of(record), record)
-            except UnfitValueError as error:
+            except InvalidValueError as error:
                 client_id = owner(row) if owner else self._client_id
                 self.quarantine(table, row, str(error), context=context, client_id=client_id)
             else:
@@ -100,7 +100,7 @@ class StagedRowsBuilder:
 def _store_once(stored: dict[object, Record], identity: object, record: Record) -> None:
     earlier = stored.setdefault(identity, record)
     if earlier is not record and earlier != record:
-        raise UnfitValueError(
+        raise InvalidValueError(
             "the row: its key occurred before in this reading, with other content"
         )
 

@@ -1,7 +1,7 @@
 """Single values as the warehouse holds them: moments, business days, money.
 
 The only place that parses a time or rounds money. A value that does not fit raises
-UnfitValueError, whose text names the field and the fault, never the value.
+InvalidValueError, whose text names the field and the fault, never the value.
 An hour that occurred twice in Moscow (clock changes before 2014) is read as the first of the two.
 """
 
@@ -39,14 +39,14 @@ _DIGITS_BEFORE_POINT = 17
 _ARITHMETIC = Context(prec=40, rounding=ROUND_HALF_UP)
 
 
-class UnfitValueError(ValueError):
+class InvalidValueError(ValueError):
     """A value that its column cannot store, or a missing value of a key."""
 
 
 def require(value: ValueT | None, field: str) -> ValueT:
-    """Return a required value; raises UnfitValueError if it is None."""
+    """Return a required value; raises InvalidValueError if it is None."""
     if value is None:
-        raise UnfitValueError(f"{field}: missing")
+        raise InvalidValueError(f"{field}: missing")
     return value
 
 
@@ -60,7 +60,7 @@ def parse_moment(text: str | None, field: str = "moment") -> datetime | None:
     try:
         return _read_moment(text)
     except (ValueError, OverflowError) as error:
-        raise UnfitValueError(f"{field}: not a date and time") from error
+        raise InvalidValueError(f"{field}: not a date and time") from error
 
 
 # The times of a row repeat within it and from row to row.
@@ -86,7 +86,7 @@ def business_day(
 ) -> date:
     """Return the day of a moment in the programme's zone, if it is plausible.
 
-    latest: the last plausible day, see `latest_day`. Raises UnfitValueError.
+    latest: the last plausible day, see `latest_day`. Raises InvalidValueError.
     """
     if moment.tzinfo is _MOSCOW_NOW and zone.key == SERVICE_ZONE.key:
         day = moment.date()
@@ -94,13 +94,13 @@ def business_day(
         try:
             day = moment.astimezone(zone).date()
         except OverflowError as error:
-            raise UnfitValueError(f"{field}: business day is outside the calendar") from error
+            raise InvalidValueError(f"{field}: business day is outside the calendar") from error
     if day < EARLIEST_DAY:
-        raise UnfitValueError(f"{field}: business day is before {EARLIEST_DAY}")
+        raise InvalidValueError(f"{field}: business day is before {EARLIEST_DAY}")
     if day > LAST_DAY:
-        raise UnfitValueError(f"{field}: business day is after {LAST_DAY}")
+        raise InvalidValueError(f"{field}: business day is after {LAST_DAY}")
     if day > latest:
-        raise UnfitValueError(
+        raise InvalidValueError(
             f"{field}: business day is more than {DAYS_AHEAD} days after the reading"
         )
     return day
@@ -109,7 +109,7 @@ def business_day(
 def parse_dated_moment(
     text: str | None, field: str, zone: ZoneInfo, latest: date = LAST_DAY
 ) -> tuple[datetime, date]:
-    """Read the moment of a key, and its business day; raises UnfitValueError."""
+    """Read the moment of a key, and its business day; raises InvalidValueError."""
     moment = require(parse_moment(text, field), field)
     return moment, business_day(moment, zone, field, latest)
 
@@ -118,7 +118,7 @@ def day_of(text: str | None, zone: ZoneInfo) -> date | None:
     """Return the business day of a moment as it was sent; None for none, or one that is no day."""
     try:
         return parse_dated_moment(text, "moment", zone)[1]
-    except UnfitValueError:
+    except InvalidValueError:
         return None
 
 
@@ -130,7 +130,7 @@ def to_money(value: Decimal | None, field: str) -> Decimal | None:
         return value or _ZERO  # the usual case: two decimals, nothing to round
     amount = _round_to_cents(value, field)
     if amount != value and abs(_ARITHMETIC.subtract(value, amount)) >= _FLOAT_NOISE:
-        raise UnfitValueError(f"{field}: more than two decimals")
+        raise InvalidValueError(f"{field}: more than two decimals")
     return amount
 
 
@@ -143,7 +143,7 @@ def _round_to_cents(value: Decimal, field: str) -> Decimal:
     try:
         amount = value.quantize(_CENT, ROUND_HALF_UP, _ARITHMETIC)
     except ArithmeticError as error:
-        raise UnfitValueError(f"{field}: not within numeric(19,2)") from error
+        raise InvalidValueError(f"{field}: not within numeric(19,2)") from error
     if amount.is_nan() or amount.adjusted() >= _DIGITS_BEFORE_POINT:
-        raise UnfitValueError(f"{field}: not within numeric(19,2)")
+        raise InvalidValueError(f"{field}: not within numeric(19,2)")
     return amount or _ZERO  # no -0.00

@@ -7,11 +7,11 @@ import pytest
 
 from lcm_pipeline.model.payloads import Operation, read_field
 from lcm_pipeline.transform.rows import read_row
-from lcm_pipeline.transform.values import UnfitValueError
+from lcm_pipeline.transform.values import InvalidValueError
 
 
 def _reason(raw: bytes) -> str:
-    with pytest.raises(UnfitValueError) as caught:
+    with pytest.raises(InvalidValueError) as caught:
         read_row(raw, Operation)
     return str(caught.value)
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lcm_pipeline.transform.values import (
-    UnfitValueError,
+    InvalidValueError,
     business_day,
     latest_day,
     parse_dated_moment,
@@ -88,7 +88,7 @@ def test_an_unset_time_is_none(text: str | None) -> None:
      "٢٠٢٦-03-04T12:00:00", "0000-01-01T00:00:00", "9999-12-31T23:59:59-05:00"],
 )  # fmt: skip
 def test_a_text_that_is_not_a_time_is_refused_without_quoting_it(text: str) -> None:
-    with pytest.raises(UnfitValueError) as caught:
+    with pytest.raises(InvalidValueError) as caught:
         parse_moment(text, "Proctime")
     assert str(caught.value) == "Proctime: not a date and time"
 
@@ -138,7 +138,7 @@ def test_a_business_day_is_that_of_the_programmes_zone() -> None:
     ],
 )
 def test_an_implausible_business_day_is_refused_with_its_bound(text: str, fault: str) -> None:
-    with pytest.raises(UnfitValueError) as caught:
+    with pytest.raises(InvalidValueError) as caught:
         parse_dated_moment(text, "ProcTime", MOSCOW, latest_day(date(2026, 3, 4)))
     assert str(caught.value) == f"ProcTime: business day {fault}"
 
@@ -152,7 +152,7 @@ def test_the_first_and_the_last_plausible_day_are_business_days(text: str) -> No
 def test_without_a_reading_date_any_day_that_a_table_can_hold_is_plausible() -> None:
     assert latest_day(date.max) == date(9998, 12, 31)
     assert parse_dated_moment("9998-06-01T12:00:00", "ProcTime", MOSCOW)[1] == date(9998, 6, 1)
-    with pytest.raises(UnfitValueError, match="ProcTime: business day is after 9998-12-31"):
+    with pytest.raises(InvalidValueError, match="ProcTime: business day is after 9998-12-31"):
         parse_dated_moment("9999-01-01T00:00:00", "ProcTime", MOSCOW)
 
 
@@ -188,7 +188,7 @@ def test_money_has_two_decimals_and_more_of_them_only_as_float_noise(
     sent: str, kept: str | None
 ) -> None:
     if kept is None:
-        with pytest.raises(UnfitValueError, match=r"^Amount: "):
+        with pytest.raises(InvalidValueError, match=r"^Amount: "):
             to_money(Decimal(sent), "Amount")
     else:
         assert str(to_money(Decimal(sent), "Amount")) == kept
@@ -204,7 +204,7 @@ def test_an_average_is_rounded_half_up(sent: str, kept: str) -> None:
 
 @pytest.mark.parametrize("sent", ["NaN", "-Infinity", "1E+17", "99999999999999999.999"])
 def test_an_average_that_no_column_can_hold_is_refused(sent: str) -> None:
-    with pytest.raises(UnfitValueError, match=r"^AvgAll: not within numeric"):
+    with pytest.raises(InvalidValueError, match=r"^AvgAll: not within numeric"):
         to_average(Decimal(sent), "AvgAll")
 
 
@@ -217,7 +217,7 @@ def test_an_amount_that_was_not_sent_is_none() -> None:
 def test_any_amount_is_kept_within_float_noise_or_refused(value: Decimal) -> None:
     try:
         amount = to_money(value, "Amount")
-    except UnfitValueError:
+    except InvalidValueError:
         return
     assert amount is not None
     assert amount.as_tuple().exponent == -2
