@@ -9,7 +9,6 @@ or raises LoyaltyApiError, whatever the HTTP library, a codec or a decoder raise
 """
 
 import logging
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy
@@ -37,6 +36,7 @@ from lcm_pipeline.api.retries import RequestCounts, Retrier, RetryPolicy
 from lcm_pipeline.api.transport import MEGABYTE, HttpResponse, Transport, open_transport
 from lcm_pipeline.model.endpoints import Endpoint
 from lcm_pipeline.model.payloads import Request, Response
+from lcm_pipeline.model.unexpected import UnexpectedErrorLog
 from lcm_pipeline.settings import Settings
 
 RequestT = TypeVar("RequestT", bound=Request)
@@ -77,7 +77,7 @@ class LoyaltyApi:
         self._login = login
         self._authenticator = Authenticator(body, login, send=self._exchange, retrier=retrier)
         self._is_sibling = False
-        self._logged: set[tuple[str, str, int | None]] = set()
+        self._unexpected = UnexpectedErrorLog(logger, logging.WARNING)
         self._headers: tuple[str | None, httpx.Headers] = (None, self._build_headers(None))
 
     @classmethod
@@ -240,25 +240,14 @@ class LoyaltyApi:
     def _wrap_unexpected_errors(
         self, kind: type[TransportError | MalformedError], call_name: str
     ) -> Iterator[None]:
-        """Turn an unexpected exception into an error of this call, so that only this call fails.
-
-        The log gets the traceback without the exceptions' messages: they may quote the response.
-        """
+        """Turn an unexpected exception into an error of this call, so that only this call fails."""
         try:
             yield
         except LoyaltyApiError:
             raise
         except Exception as error:  # noqa: BLE001 - hostile bytes may raise anything
-            name = type(error).__name__
-            frames = traceback.extract_tb(error.__traceback__)
-            where = (name, frames[-1].filename, frames[-1].lineno)
-            # A warning only once per defect: a service may send the same bytes for every client.
-            level = logging.DEBUG if where in self._logged else logging.WARNING
-            self._logged.add(where)
-            logger.log(
-                level, "%s: %s at\n%s", call_name, name, "".join(traceback.format_list(frames))
-            )
-            raise kind(f"the response cannot be read ({name})") from None
+            self._unexpected.record(call_name, error)
+            raise kind(f"the response cannot be read ({type(error).__name__})") from None
 
     def _headers_for(self, authorization: str | None) -> httpx.Headers:
         if self._headers[0] != authorization:

@@ -14,4 +14,5 @@ texts.py       texts from outside, made safe to show
 language.py    Russian or English
 extras.py      optional dependencies
 errors.py      errors for the user, and exit codes
+unexpected.py  logs where unexpected errors were raised
 """

@@ -5,9 +5,7 @@ then whatever else looks like personal data. A bad response costs only its own u
 exception is an outcome too.
 """
 
-import logging
 import re
-import traceback
 
 from lcm_pipeline.api.client import LoyaltyApi
 from lcm_pipeline.api.errors import (
@@ -22,15 +20,13 @@ from lcm_pipeline.api.errors import (
 from lcm_pipeline.api.scrubbing import scrub
 from lcm_pipeline.model.endpoints import CLIENT_UPDATE
 from lcm_pipeline.model.profiles import AttemptOutcome, AttemptResult, Values
+from lcm_pipeline.model.unexpected import UnexpectedErrorLog
 from lcm_pipeline.transform.profiles import to_request
 from lcm_pipeline.warehouse.outbox.push_lock import SEND_CHECK_ERRORS
 from lcm_pipeline.warehouse.outbox.updates import Claim
 
-logger = logging.getLogger(__name__)
-
 _LONG_VALUE = 4
 _TEXT_LIMIT = 2_000
-_MAX_FRAMES = 20
 # Attempts after which an update without a readable response fails. That is several pushes, as each
 # tries an update a few times: by then the maintenance page of a proxy is gone.
 _MAX_UNREADABLE = 10
@@ -39,11 +35,13 @@ _MAX_UNREADABLE = 10
 _ACCESS_STATUSES = (403, 404, 405, 407)
 
 
-async def send_update(api: LoyaltyApi, claim: Claim, logged: set[str]) -> AttemptResult:
+async def send_update(
+    api: LoyaltyApi, claim: Claim, unexpected: UnexpectedErrorLog
+) -> AttemptResult:
     """Send a claimed update; API errors and unexpected errors become results.
 
-    logged: tracebacks that were already logged in this push. Raises SEND_CHECK_ERRORS, from the
-    check before each request whether this process may still send.
+    Raises SEND_CHECK_ERRORS, from the check before each request whether this process may still
+    send.
     """
     try:
         response = await api.call(CLIENT_UPDATE, to_request(claim.client_id, claim.values))
@@ -68,7 +66,7 @@ async def send_update(api: LoyaltyApi, claim: Claim, logged: set[str]) -> Attemp
     except SEND_CHECK_ERRORS:
         raise
     except Exception as error:  # noqa: BLE001 - one response must not stop the others
-        log_unexpected(claim.update_id, error, logged)
+        unexpected.record(f"update {claim.update_id}", error)
         name = type(error).__name__
         return AttemptResult(
             "unknown", error_class=name, error=describe_unexpected(error), is_ambiguous=True
@@ -81,22 +79,6 @@ async def send_update(api: LoyaltyApi, claim: Claim, logged: set[str]) -> Attemp
 def describe_unexpected(error: Exception) -> str:
     """Describe an unexpected error for the outbox, without its message: that may quote a value."""
     return f"an unexpected {type(error).__name__}: the log says where"
-
-
-def log_unexpected(update_id: int, error: Exception, logged: set[str]) -> None:
-    """Log where an error was raised, once per push: frames and class names, no messages."""
-    causes: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None and cause not in causes:
-        causes.append(cause)
-        cause = cause.__cause__ or cause.__context__
-    frames = "".join(
-        f"{''.join(traceback.format_tb(cause.__traceback__, -_MAX_FRAMES))}{type(cause).__name__}\n"
-        for cause in reversed(causes)
-    )
-    if frames not in logged:
-        logged.add(frames)
-        logger.error("update %s: an unexpected error\n%s", update_id, frames)
 
 
 def without_values(text: str, values: Values) -> str:

@@ -20,7 +20,8 @@ from typing import TypeVar
 
 from lcm_pipeline.api.client import LoyaltyApi
 from lcm_pipeline.model.profiles import AttemptResult, FieldError, KnownProfile, ProfileUpdate
-from lcm_pipeline.push.attempt import describe_unexpected, log_unexpected, send_update
+from lcm_pipeline.model.unexpected import UnexpectedErrorLog
+from lcm_pipeline.push.attempt import describe_unexpected, send_update
 from lcm_pipeline.push.canary import Canary
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.gathering import cancel_all
@@ -77,7 +78,7 @@ class PushRun:
     requests: int = 0
     _held_back: set[int] = field(default_factory=set)
     _responses_before: dict[int, int] = field(default_factory=dict)
-    _logged: set[str] = field(default_factory=set)
+    _unexpected: UnexpectedErrorLog = field(default_factory=lambda: UnexpectedErrorLog(logger))
     _has_logged_wait: bool = False
     _has_logged_lost_request: bool = False
 
@@ -168,7 +169,7 @@ class PushRun:
             return taken
         if self._budget is not None:
             self._budget -= 1
-        result = await send_update(api, taken, self._logged)
+        result = await send_update(api, taken, self._unexpected)
         if result.is_ambiguous:
             result = await self._resolve_ambiguity(taken, result)
         if result.is_credentials_error:
@@ -214,7 +215,7 @@ class PushRun:
         try:
             return validate_update(update, known, datetime.now(self.settings.zone).date())
         except Exception as error:  # noqa: BLE001 - one update must not stop the others
-            log_unexpected(update.update_id, error, self._logged)
+            self._unexpected.record(f"update {update.update_id}", error)
             return ValidatedUpdate((FieldError(describe_unexpected(error)),))
 
     async def _run(self, work: Callable[[Session], ResultT]) -> ResultT:

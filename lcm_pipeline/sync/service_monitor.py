@@ -6,7 +6,6 @@ failures stops the feed, other tasks are requested.
 
 import asyncio
 import logging
-import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from lcm_pipeline.api.errors import (
 )
 from lcm_pipeline.model.errors import WorkStoppedError
 from lcm_pipeline.model.tasks import Outcome, Task, TaskStatus
+from lcm_pipeline.model.unexpected import UnexpectedErrorLog
 from lcm_pipeline.reading.errors import UnprovenReadingError
 from lcm_pipeline.sync.errors import RESUME, Advice, ServiceUnavailableError, SyncError
 from lcm_pipeline.sync.fan_out import OUTAGE_FAILURES, Read
@@ -56,7 +56,9 @@ class ServiceMonitor:
     _may_pass: bool = field(default=True, init=False)
     _abandoned: str = field(default="", init=False)
     _cheapest: tuple[int, Task] | None = field(default=None, init=False)
-    _traced: set[str] = field(default_factory=set, init=False)
+    _unexpected: UnexpectedErrorLog = field(
+        default_factory=lambda: UnexpectedErrorLog(logger), init=False
+    )
     _checking: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     async def read_task(self, task: Task) -> Outcome:
@@ -75,7 +77,11 @@ class ServiceMonitor:
         except WorkStoppedError:
             raise
         except Exception as error:  # noqa: BLE001 - one odd response must not stop the others
-            reason = self._explain(task, error)
+            if isinstance(error, LoyaltyApiError):
+                reason = str(error)
+            else:
+                self._unexpected.record(task, error)
+                reason = f"unexpected error: {type(error).__name__}; see the log"
             await self._count_failure(error, reason)
             is_refused = isinstance(error, RejectedError) and error.is_about_request
             return _unsuccessful(task, "failed", reason, is_refused=is_refused)
@@ -87,18 +93,6 @@ class ServiceMonitor:
         """After the last task: raise SyncError if nothing has ever succeeded."""
         if self._consecutive_failures and not self.has_succeeded:
             await self._check_service(most=1)
-
-    def _explain(self, task: Task, error: Exception) -> str:
-        """Describe why a reading failed; an unexpected error is logged with its traceback."""
-        if isinstance(error, LoyaltyApiError):
-            return str(error)
-        frames = "".join(traceback.format_tb(error.__traceback__))
-        # The text of the error may quote personal data from the response: log its class only.
-        name = type(error).__name__
-        if frames not in self._traced:
-            self._traced.add(frames)
-            logger.error("%s: unexpected error: %s, raised at\n%s", task, name, frames.rstrip())
-        return f"unexpected error: {name}; see the log"
 
     async def _count_failure(self, error: Exception, reason: str) -> None:
         """Count a failure, and check the service once the failures look like an outage."""
