@@ -16,7 +16,6 @@ from lcm_pipeline.reading.errors import SourceChangedError, UnprovenReadingError
 from lcm_pipeline.reading.fingerprint import (
     ProvenState,
     Reading,
-    RecentRow,
     fingerprint,
     recent_row,
     whole_groups,
@@ -62,9 +61,8 @@ def prove_reading(
     length: rows to request per page. known: the last proven state, None for the first reading.
     must_be_full: read every page even if the first one seems unchanged. has_details: what belongs
     to a row is requested row by row; so a full reading returns all rows even of an unchanged page,
-    and recent rows are stored of short histories too.
-    trusts_single_pages: a single page that reaches its total has all rows, whatever its size. The
-    caller then checks the largest such page by a reading that trusts none.
+    and recent rows are stored of short histories too. trusts_single_pages: one that reaches its
+    total has all rows, whatever its size; the caller checks the largest of them by another reading.
     """
     (first,) = yield [PageRequest(habits.base, length)]
     if (first.total or 0) > MAX_ROWS:
@@ -89,7 +87,11 @@ def prove_reading(
     scan = yield from _prove_scan(
         first, length, habits, check_end=not trusted, known_rows=known.total if known else 0
     )
-    return _full_reading(scan, has_details=has_details)
+    rows = tuple(scan.rows.values())
+    newest = whole_groups(rows, 2 * scan.largest_page) if has_details or scan.pages > 1 else ()
+    state = ProvenState(len(rows), fingerprint(rows), tuple(map(recent_row, newest)))
+    single_page = scan.largest_page if scan.pages == 1 else 0
+    return Reading("full", rows, state, scan.envelope, single_page)
 
 
 def _prove_scan(
@@ -98,9 +100,12 @@ def _prove_scan(
     """Scan until a scan is proven, by its total or by a second scan that agrees."""
     proof = _Proof(habits.base, known_rows=known_rows)
     for attempt in range(MAX_SCANS):
+        # A ninth less with each attempt, at least 3: that moves the seams, so a group of ties, or a
+        # fault of the source, at one of them is then within a page.
+        scan_length = max(min(3, length), length - attempt * max(1, length // 9))
         try:
             scan = yield from scan_pages(
-                length=_shifted_length(length, attempt),
+                length=scan_length,
                 base=proof.base,
                 first=first if attempt == 0 else None,
                 check_end=check_end,
@@ -197,14 +202,6 @@ def _update_habits(habits: PagingHabits, scan: PageScan, base: int, *, check_end
         habits.trusted_page = max(habits.trusted_page, scan.largest_page)
 
 
-def _shifted_length(length: int, attempt: int) -> int:
-    """Return a page length that moves the seams with each attempt: a ninth less, at least 3.
-
-    A group of ties, or a fault of the source, at one seam is then within a page.
-    """
-    return max(min(3, length), length - attempt * max(1, length // 9))
-
-
 def _begins_like(before: Page, scan: PageScan) -> bool:
     """Whether the page at Start 0 begins with the scan's first row or a tie, and adds no row."""
     if not scan.rows or not before.rows:
@@ -214,13 +211,3 @@ def _begins_like(before: Page, scan: PageScan) -> bool:
     first_before, first = before.rows[0], next(iter(scan.rows.values()))
     are_ties = first.moment is not None and first_before.moment == first.moment
     return first_before.key == first.key or are_ties
-
-
-def _full_reading(scan: PageScan, *, has_details: bool) -> Reading:
-    rows = tuple(scan.rows.values())
-    recent_rows: Iterable[RecentRow] = ()
-    if has_details or scan.pages > 1:
-        recent_rows = map(recent_row, whole_groups(rows, 2 * scan.largest_page))
-    state = ProvenState(len(rows), fingerprint(rows), tuple(recent_rows))
-    single = scan.largest_page if scan.pages == 1 else 0
-    return Reading("full", rows, state, scan.envelope, single)

@@ -113,18 +113,19 @@ class _ScanState:
         end = self._at + len(page.rows)
         link = self._at + link_offset(page.rows)
         following = self._starts[bisect_right(self._starts, link) - 1]
-        if following <= self._at or (
-            following < link and not self._can_join_early(page, following, end)
-        ):
+        if self._at < following < link:
+            # A page requested ahead, which begins before the link, may be joined as well.
+            tail = page.rows[following - self._at :]
+            can_join = self._end_of(following) > end and seam_holds(
+                tail, self.pages[following].rows
+            )
+        else:
+            can_join = following > self._at
+        if not can_join:
             self._check_limits()
             return link
         self._join(page, following)
         return None
-
-    def _can_join_early(self, page: Page, following: int, end: int) -> bool:
-        """Whether a page requested ahead, which begins before the link, can be joined as well."""
-        tail = page.rows[following - self._at :]
-        return self._end_of(following) > end and seam_holds(tail, self.pages[following].rows)
 
     def seen(self) -> tuple[Hashable, ...]:
         """The keys of all received rows."""

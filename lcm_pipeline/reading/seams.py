@@ -31,17 +31,13 @@ def is_anchored(rows: Sequence[SourceRow], offset: int) -> bool:
 def seam_holds(tail: Sequence[SourceRow], following: Sequence[SourceRow]) -> bool:
     """Whether `following` shows that no row was shifted or lost since the page before it.
 
-    tail: the end of the page before, from the position where `following` begins.
+    It begins with the same rows, or they differ only in the order of ties, with the anchor in its
+    place. tail: the end of the page before, from the position where `following` begins.
     """
     if len(following) < len(tail):
         return False
     if all(old.key == new.key for old, new in zip(tail, following, strict=False)):
         return True
-    return _ties_swapped(tail, following)
-
-
-def _ties_swapped(tail: Sequence[SourceRow], following: Sequence[SourceRow]) -> bool:
-    """Whether the two differ only in the order of ties, with the anchor in the same place."""
     moment = tail[-1].moment
     anchor = _anchor(tail)
     if moment is None or anchor < 0:

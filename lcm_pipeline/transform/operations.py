@@ -62,7 +62,23 @@ def transform_operations(client: ClientRows) -> StagedRows:
     builder = StagedRowsBuilder(client.client_id)
     builder.add_rows(tables.operations, client.rows, Operation, partial(_to_record, client))
     if client.envelope is not None:
-        _add_phone(builder, client.client_id, client.envelope)
+        reader = EnvelopeReader(client.envelope)
+        phone = reader.read("Phone", INT64)
+        if reader.faults:
+            row = to_source_row(client.envelope)
+            builder.quarantine(tables.clients, row, reader.reason, context=ENVELOPE)
+        # Without a phone, or with one that does not fit, the stored phone stays as it is.
+        if "Phone" in reader.present:
+            record = ClientRecord(
+                client_id=client.client_id,
+                registered_at=None,
+                registration_date=None,
+                pos_id=None,
+                # 0 and null: the client has no phone any more.
+                phone=phone or None,
+                extra=None,
+            )
+            builder.add_record(tables.clients, record)
     return builder.finish()
 
 
@@ -100,29 +116,4 @@ def _to_record(client: ClientRows, operation: Operation, extra: str | None) -> O
         pos_name=operation.PosName,
         bonus_source_name=operation.BonusSourceName,
         extra=extra,
-    )
-
-
-def _add_phone(builder: StagedRowsBuilder, client_id: int, envelope: bytes) -> None:
-    """Store the phone; null and 0 mean that there is none.
-
-    An envelope without a phone, or with one that does not fit, leaves the stored phone as it is.
-    """
-    reader = EnvelopeReader(envelope)
-    phone = reader.read("Phone", INT64)
-    if reader.faults:
-        builder.quarantine(tables.clients, to_source_row(envelope), reader.reason, context=ENVELOPE)
-    if "Phone" not in reader.present:
-        return
-    builder.add_record(
-        tables.clients,
-        ClientRecord(
-            client_id=client_id,
-            registered_at=None,
-            registration_date=None,
-            pos_id=None,
-            # 0 and null: the client has no phone any more.
-            phone=phone or None,
-            extra=None,
-        ),
     )

@@ -61,23 +61,21 @@ def find_text_error(text: str) -> str | None:
     """Return why a stripped text is not a valid value of any field; None if it is."""
     if stands_for_no_value(text):
         return NO_VALUE
-    if (
-        any(mark in text for mark in _LOST_LETTERS)
-        or _is_only_question_marks(text)
-        or _is_misread_utf8(text)
-    ):
+    has_only_question_marks = "?" in text and not any(char.isalnum() for char in text)
+    has_lost_letters = any(mark in text for mark in _LOST_LETTERS)
+    if has_lost_letters or has_only_question_marks or _is_misread_utf8(text):
         return "its letters were lost in a conversion"
     if text.startswith("="):
         return "a formula of a spreadsheet"
     if _UNSENDABLE.search(text):
         return "holds a control character"
-    if _holds_invisible(text):
+    # Only what is not printable can be a format character, and the look-up is the slow part.
+    has_format_character = not text.isprintable() and any(
+        unicodedata.category(char) == "Cf" for char in text
+    )
+    if has_format_character or _BLANK_LETTERS.search(text):
         return "holds an invisible character, such as a zero-width space"
     return None
-
-
-def _is_only_question_marks(text: str) -> bool:
-    return "?" in text and not any(char.isalnum() for char in text)
 
 
 def _is_misread_utf8(text: str) -> bool:
@@ -87,25 +85,11 @@ def _is_misread_utf8(text: str) -> bool:
     """
     if text.isascii():
         return False
-    return any(
-        _count_letters(bytes(table[char] for char in text)) >= 2
-        for table in _BYTES_OF_CHARS
-        if all(char in table for char in text)
-    )
-
-
-def _count_letters(content: bytes) -> int:
-    """The number of characters beyond ASCII in UTF-8; 0 if it is not UTF-8."""
-    try:
-        return sum(not char.isascii() for char in content.decode())
-    except UnicodeDecodeError:
-        return 0
-
-
-def _holds_invisible(text: str) -> bool:
-    if text.isascii():
-        return False
-    # Only what is not printable can be a format character, and the look-up is the slow part.
-    return _BLANK_LETTERS.search(text) is not None or (
-        not text.isprintable() and any(unicodedata.category(char) == "Cf" for char in text)
-    )
+    for table in _BYTES_OF_CHARS:
+        try:
+            read_right = bytes(table[char] for char in text).decode()
+        except (KeyError, UnicodeDecodeError):
+            continue  # not text of this charset, or not UTF-8
+        if sum(not char.isascii() for char in read_right) >= 2:
+            return True
+    return False

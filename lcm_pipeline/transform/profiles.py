@@ -125,27 +125,17 @@ def _find_text_error_in(field: ProfileField, value: str) -> str | None:
         return f"longer than {field.longest} characters"
     if "?" in value and field.column in (*_NAMES, "email"):
         return "holds a question mark, as where a letter was lost in a conversion"
-    if field.column == "email" and not _EMAIL.fullmatch(value):
-        return "not shaped like an e-mail address"
-    if field.column == "email" and _mixes_alphabets(value):
-        return "mixes two alphabets, as where a Cyrillic letter looks like a Latin one"
-    if field.column in _NAMES and _is_number(value):
+    if field.column == "email":
+        if not _EMAIL.fullmatch(value):
+            return "not shaped like an e-mail address"
+        before_at = value.rpartition("@")[0]
+        if re.search("[A-Za-z]", before_at) and re.search("[\u0400-\u04ff]", before_at):
+            return "mixes two alphabets, as where a Cyrillic letter looks like a Latin one"
+    if field.column in _NAMES and any(map(str.isdigit, value)) and not any(map(str.isalpha, value)):
         return "a number: does the column belong to another field?"
     if field.column in _CODES and _SPOILT_CODE.fullmatch(value):
         return "a number that a program wrote with a fraction or an exponent: export it as text"
     return None
-
-
-def _is_number(text: str) -> bool:
-    return any(map(str.isdigit, text)) and not any(map(str.isalpha, text))
-
-
-def _mixes_alphabets(email: str) -> bool:
-    """Whether there are Latin and Cyrillic letters before the @."""
-    name = email.rpartition("@")[0]
-    return (
-        re.search("[A-Za-z]", name) is not None and re.search("[\u0400-\u04ff]", name) is not None
-    )
 
 
 def _is_plausible(text: str, today: date) -> bool:

@@ -14,7 +14,7 @@ import msgspec
 
 from lcm_pipeline.model.pseudonyms import Pseudonyms
 from lcm_pipeline.model.tables import CORE_TABLES
-from lcm_pipeline.model.tasks import BadRow, StagedRows
+from lcm_pipeline.model.tasks import StagedRows
 
 MASK = "[number]"
 # By table, the columns that contain a phone or a card number.
@@ -41,7 +41,10 @@ def pseudonymize(staged: StagedRows, pseudonyms: Pseudonyms) -> StagedRows:
             table: [_hashed(table, record, pseudonyms) for record in records]
             for table, records in staged.records.items()
         },
-        bad_rows=[_masked(row, pseudonyms) for row in staged.bad_rows],
+        bad_rows=[
+            replace(row, raw=mask_numbers(row.raw), digest=pseudonyms.digest(row.digest))
+            for row in staged.bad_rows
+        ],
     )
 
 
@@ -85,7 +88,3 @@ def _hashed(table: str, record: tuple[object, ...], pseudonyms: Pseudonyms) -> t
     if (extra := values[at]) is not None:
         values[at] = mask_extra(str(extra))
     return tuple(values)
-
-
-def _masked(row: BadRow, pseudonyms: Pseudonyms) -> BadRow:
-    return replace(row, raw=mask_numbers(row.raw), digest=pseudonyms.digest(row.digest))

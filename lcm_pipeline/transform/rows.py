@@ -81,7 +81,10 @@ def _refuse(raw: bytes, row_type: type[msgspec.Struct], error: Exception) -> NoR
         raise InvalidValueError(str(error)) from error
     if isinstance(error, RecursionError):
         raise InvalidValueError("the row: nested too deeply") from error
-    if field := _first_field(raw, _has_control_character):
+    # JSON allows control characters only as escapes.
+    if field := _first_field(
+        raw, lambda _, value: value.startswith(b'"') and _CONTROL.search(value) is not None
+    ):
         raise InvalidValueError(f"{field}: holds a control character") from error
     field = _first_field(raw, partial(_is_unreadable, row_type)) or "the row"
     fault = "a number out of range" if isinstance(error, ArithmeticError) else "malformed JSON"
@@ -95,11 +98,6 @@ def _is_unreadable(row_type: type[msgspec.Struct], name: str, value: bytes) -> b
     except READ_ERRORS:
         return True
     return False
-
-
-def _has_control_character(name: str, value: bytes) -> bool:
-    """Whether a text contains a raw one; JSON allows them only as escapes."""
-    return value.startswith(b'"') and _CONTROL.search(value) is not None
 
 
 def _first_field(raw: bytes, is_bad: Callable[[str, bytes], bool]) -> str | None:
