@@ -27,7 +27,10 @@ def find_proxy(url: str, environment: Mapping[str, str]) -> str | None:
     parts = urlsplit(url)
     variable = _first_set(environment, f"{parts.scheme}_proxy", "all_proxy")
     if variable is None:
-        return _system_proxy(parts.scheme, parts.netloc)
+        address = getproxies().get(parts.scheme)
+        if not address or proxy_bypass(parts.netloc):
+            return None
+        return _checked(address, "the system's proxy")
     exceptions = _first_set(environment, "no_proxy")
     if exceptions is not None:
         port = parts.port or DEFAULT_PORTS.get(parts.scheme, 0)
@@ -45,13 +48,6 @@ def _first_set(environment: Mapping[str, str], *names: str) -> str | None:
             if environment.get(spelling, "").strip() and not is_header:
                 return spelling
     return None
-
-
-def _system_proxy(scheme: str, netloc: str) -> str | None:
-    address = getproxies().get(scheme)
-    if not address or proxy_bypass(netloc):
-        return None
-    return _checked(address, "the system's proxy")
 
 
 def _checked(value: str, variable: str) -> str:
@@ -73,8 +69,14 @@ def _checked(value: str, variable: str) -> str:
 def _names(entry: str, host: str, port: int, variable: str) -> bool:
     """Whether an entry of NO_PROXY names the host."""
     wanted = entry.rpartition("://")[2].rstrip("/").lower()
+    address = _address(host)
     if "/" in wanted:
-        return _is_within(host, wanted, variable)
+        try:
+            network = ip_network(wanted.replace("[", "").replace("]", ""), strict=False)
+        except ValueError:
+            shown = ascii(wanted[:_LONGEST_SHOWN])
+            raise ProxyError(f"{variable}: {shown} is not a network such as 10.0.0.0/8") from None
+        return address is not None and address in network
     with_port = _WITH_PORT.fullmatch(wanted)
     if with_port is not None:
         if int(with_port[2]) != port:
@@ -82,21 +84,10 @@ def _names(entry: str, host: str, port: int, variable: str) -> bool:
         wanted = with_port[1]
     if wanted == "*":
         return True
-    address = _address(host)
     if address is not None:
         return address == _address(wanted.strip("[]"))
     domain = wanted.removeprefix("*").strip(".")
     return bool(domain) and (host == domain or host.endswith(f".{domain}"))
-
-
-def _is_within(host: str, wanted: str, variable: str) -> bool:
-    try:
-        network = ip_network(wanted.replace("[", "").replace("]", ""), strict=False)
-    except ValueError:
-        shown = ascii(wanted[:_LONGEST_SHOWN])
-        raise ProxyError(f"{variable}: {shown} is not a network such as 10.0.0.0/8") from None
-    address = _address(host)
-    return address is not None and address in network
 
 
 def _address(host: str) -> IPv4Address | IPv6Address | None:

@@ -86,8 +86,11 @@ class Authenticator:
         refresh_token = self._credentials.refresh_token
         credentials = await self._refresh(refresh_token) if refresh_token else None
         if credentials is None:
+            form = {"grant_type": "password"}
+            if self._login is not None:
+                form |= {"username": self._login.username, "password": self._login.password}
             try:
-                credentials = await self._log_in_with_password()
+                credentials = await self._retrier.run(lambda: self._request_token(form))
             except LoginError as error:
                 self._rejection = error
                 raise
@@ -106,12 +109,6 @@ class Authenticator:
         except (LoginError, TransientError):
             # Spent, expired, or lost in a restart of the server: the password is next.
             return None
-
-    async def _log_in_with_password(self) -> Credentials:
-        form = {"grant_type": "password"}
-        if self._login is not None:
-            form |= {"username": self._login.username, "password": self._login.password}
-        return await self._retrier.run(lambda: self._request_token(form))
 
     async def _request_token(self, form: dict[str, str]) -> Credentials:
         call_name = f"{_LOGIN_PATH} ({form['grant_type']})"

@@ -38,23 +38,20 @@ def to_utf8(body: bytes, content_type: str) -> bytes:
     if body.startswith(_BYTE_ORDER_MARK):
         return body[len(_BYTE_ORDER_MARK) :]
     if wide := next((name for sign, name in _WIDE if body.startswith(sign)), None):
-        return _decode_wide(body, wide)
+        try:
+            text = body.decode(wide, "surrogatepass")
+        except UnicodeError as error:
+            raise CharsetError(f"the text is not {wide.upper()}, or cut off") from error
+        return text.removeprefix("\ufeff").encode("utf-8", "surrogatepass")
     codec = _codec_of(_charset_in_header(content_type) or "utf-8")
     if codec == "utf-8":
-        codec = _codec_of(_charset_in_declaration(body))
+        declared = _DECLARED.match(body[:300])
+        codec = _codec_of(declared[1].decode() if declared else "utf-8")
     if codec == "utf-8" or _is_utf8(body):
         return body
     if codec is None:
         raise CharsetError("the text is neither UTF-8 nor in the charset that it declares")
     return body.decode(codec, "surrogateescape").encode("utf-8", "surrogateescape")
-
-
-def _decode_wide(body: bytes, codec: str) -> bytes:
-    try:
-        text = body.decode(codec, "surrogatepass")
-    except UnicodeError as error:
-        raise CharsetError(f"the text is not {codec.upper()}, or cut off") from error
-    return text.removeprefix("\ufeff").encode("utf-8", "surrogatepass")
 
 
 def _is_utf8(body: bytes) -> bool:
@@ -75,11 +72,6 @@ def _is_utf8(body: bytes) -> bool:
 def _charset_in_header(content_type: str) -> str | None:
     found = _CHARSET.search(content_type)
     return found[1].lower() if found else None
-
-
-def _charset_in_declaration(body: bytes) -> str:
-    found = _DECLARED.match(body[:300])
-    return found[1].decode() if found else "utf-8"
 
 
 @lru_cache(64)

@@ -102,8 +102,16 @@ class LoyaltyApi:
         wire = Transport(base_url, settings.timeout, transport, settings.max_answer_mb * MEGABYTE)
         budget = _TIMEOUTS_PER_CALL * settings.timeout
         retrier = Retrier(policy, clock, RequestCounts(), gate.cool_down, budget)
+        token, site_code = settings.token, settings.site_code
+        body = BodyCredentials(
+            operator=settings.operator,
+            token=None if token is None else int(token.get_secret_value()),
+            site_code=None if site_code is None else site_code.get_secret_value(),
+        )
+        login = None
+        if settings.username is not None and settings.password is not None:
+            login = Login(settings.username, settings.password.get_secret_value())
         wire_format = FORMATS[settings.api_format]
-        body, login = _body_credentials(settings), _login(settings)
         return cls(wire, wire_format, gate, retrier=retrier, body=body, login=login)
 
     @property
@@ -191,7 +199,9 @@ class LoyaltyApi:
         self, endpoint: Endpoint[RequestT, ResponseT], request: RequestT, credentials: Credentials
     ) -> ResponseT:
         body = self._format.encode(endpoint, credentials.sign(request))
-        headers = self._headers_for(credentials.authorization)
+        if self._headers[0] != credentials.authorization:
+            authorization = credentials.authorization
+            self._headers = (authorization, self._build_headers(authorization))
 
         def parse(response: HttpResponse) -> ResponseT:
             now = self._retrier.clock.wall()
@@ -200,7 +210,7 @@ class LoyaltyApi:
 
         try:
             return await self._exchange(
-                describe(endpoint, request), endpoint.path, headers, body, parse
+                describe(endpoint, request), endpoint.path, self._headers[1], body, parse
             )
         except LoyaltyApiError as error:
             error.reason = credentials.redactor.redact_text(error.reason)
@@ -249,11 +259,6 @@ class LoyaltyApi:
             self._unexpected.record(call_name, error)
             raise kind(f"the response cannot be read ({type(error).__name__})") from None
 
-    def _headers_for(self, authorization: str | None) -> httpx.Headers:
-        if self._headers[0] != authorization:
-            self._headers = (authorization, self._build_headers(authorization))
-        return self._headers[1]
-
     def _build_headers(self, authorization: str | None) -> httpx.Headers:
         headers = httpx.Headers(
             {
@@ -266,18 +271,3 @@ class LoyaltyApi:
         if authorization is not None:
             headers["Authorization"] = authorization
         return headers
-
-
-def _body_credentials(settings: Settings) -> BodyCredentials:
-    token, site_code = settings.token, settings.site_code
-    return BodyCredentials(
-        operator=settings.operator,
-        token=None if token is None else int(token.get_secret_value()),
-        site_code=None if site_code is None else site_code.get_secret_value(),
-    )
-
-
-def _login(settings: Settings) -> Login | None:
-    if settings.username is None or settings.password is None:
-        return None
-    return Login(settings.username, settings.password.get_secret_value())

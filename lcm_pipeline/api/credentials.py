@@ -133,18 +133,14 @@ def read_login(body: BodyCredentials, response: HttpResponse, clock: Clock) -> C
     claims = _read_claims(token)
     if body.token is None:
         body = body._replace(token=_read_member(claims, "token", Int64))
-    life = _seconds_until_renewal(
-        _read_member(login, "expires_in", float), _read_member(claims, "exp", float), clock.wall()
-    )
-    refresh_token = _read_member(login, "refresh_token", str)
-    return Credentials(body, f"Bearer {token}", clock.monotonic() + life, refresh_token)
-
-
-def _seconds_until_renewal(expires_in: float | None, ends_at: float | None, now: float) -> float:
-    """Seconds until the token is renewed. An expiry in the past is ignored: the clocks differ."""
-    lives = [expires_in, None if ends_at is None else ends_at - now]
+    expires_in = _read_member(login, "expires_in", float)
+    ends_at = _read_member(claims, "exp", float)
+    lives = (expires_in, None if ends_at is None else ends_at - clock.wall())
+    # An expiry in the past is ignored: the clocks differ.
     life = min((life for life in lives if life is not None and life > 0), default=DEFAULT_LIFETIME)
-    return life - min(RENEWAL_MARGIN, life / 5)
+    renew_at = clock.monotonic() + life - min(RENEWAL_MARGIN, life / 5)
+    refresh_token = _read_member(login, "refresh_token", str)
+    return Credentials(body, f"Bearer {token}", renew_at, refresh_token)
 
 
 def _read_claims(token: str) -> dict[str, msgspec.Raw]:

@@ -31,11 +31,9 @@ class WireFormat:
     encode: Callable[[Endpoint[Any, Any], Request], bytes]
 
 
-def _encode_json(endpoint: Endpoint[Any, Any], request: Request) -> bytes:
-    return _ENCODER.encode(request)
-
-
-JSON = WireFormat("application/json", "application/json", _encode_json)
+JSON = WireFormat(
+    "application/json", "application/json", lambda endpoint, request: _ENCODER.encode(request)
+)
 XML = WireFormat("application/xml; charset=utf-8", "application/xml", encode_xml)
 FORMATS = {"json": JSON, "xml": XML}
 

@@ -36,14 +36,15 @@ async def confirm_message(
     harmless: confirmed pairs of endpoint and Message, which this extends. A page that is not
     confirmed after MAX_CONFIRMATIONS is returned as suspicious.
     """
-    earlier: list[PageWithMessage] = []
+    earlier: list[tuple[str, int | None, list[bytes]]] = []
     for _ in range(1 + MAX_CONFIRMATIONS):
         current = await fetch()
         if not current.message or (endpoint.name, current.message) in harmless:
             return current.page
-        if not reports_overload(current.message) and any(
-            _is_same(current, page) for page in earlier
-        ):
+        # Equal messages, totals and rows.
+        digests = [row.digest for row in current.page.rows]
+        content = (current.message, current.page.total, digests)
+        if not reports_overload(current.message) and content in earlier:
             # Remember it only when there are rows and a total to check them against: with these a
             # page that lost rows would have been noticed.
             has_total = (
@@ -52,13 +53,5 @@ async def confirm_message(
             if has_total and len(harmless) < _MAX_LEARNED:
                 harmless.add((endpoint.name, current.message))
             return current.page
-        earlier.append(current)
+        earlier.append(content)
     return current.page._replace(suspicious=True)
-
-
-def _is_same(one: PageWithMessage, other: PageWithMessage) -> bool:
-    return (
-        one.message == other.message
-        and one.page.total == other.page.total
-        and [row.digest for row in one.page.rows] == [row.digest for row in other.page.rows]
-    )

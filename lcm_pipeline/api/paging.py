@@ -74,7 +74,10 @@ async def read_favourite_goods(
     async def fetch() -> PageWithMessage:
         nonlocal offer_ids
         response = await api.call(FAVOURITE_GOODS, call)
-        offer_ids = _offer_ids(response.ClientFavorites)
+        # None when that member is not a list.
+        offers = response.ClientFavorites if isinstance(response.ClientFavorites, list) else ()
+        rows = source_rows(CLIENT_FAVORITE_DATA_INFO, offers)
+        offer_ids = frozenset(id_ for row in rows if (id_ := offer_id_of(row)) is not None)
         return _to_page(FAVOURITE_GOODS, response)
 
     page = await confirm_message(FAVOURITE_GOODS, api.harmless_messages, fetch)
@@ -146,9 +149,3 @@ def _normalize(value: Any) -> Any:
     if not value.is_finite() or abs(value.adjusted()) > _LONGEST_DECIMAL:
         return str(value)
     return Decimal(format(value.normalize(), "f"))
-
-
-def _offer_ids(offers: Any) -> frozenset[int]:
-    """The ids of the offers in a response; none when that member is not a list."""
-    rows = source_rows(CLIENT_FAVORITE_DATA_INFO, offers if isinstance(offers, list) else ())
-    return frozenset(offer_id for row in rows if (offer_id := offer_id_of(row)) is not None)

@@ -175,8 +175,14 @@ class RequestGate:
                 and not await self._may_send()
             ):
                 return False
-            if self._wait_for_shared_pace is not None and not await self._reserve_moment():
-                return False
+            if self._wait_for_shared_pace is not None:
+                await self._wait_for_shared_pace()
+                # The wait may have taken long: check again whether the request may still leave.
+                reached = self._clock.monotonic()
+                if self._may_send is not None and (
+                    not await self._may_send() or self._clock.monotonic() - reached > Pacer.catch_up
+                ):
+                    return False
             if self._pacer is not None:
                 await self._pacer.wait()
             is_used = self._closed_until <= self._clock.monotonic()
@@ -184,14 +190,3 @@ class RequestGate:
             if not is_used and self._shared_slots is not None:
                 self._shared_slots.release()
         return is_used
-
-    async def _reserve_moment(self) -> bool:
-        """Wait for a departure time that no other process has; False when it was missed."""
-        assert self._wait_for_shared_pace is not None  # noqa: S101 - checked by the caller
-        await self._wait_for_shared_pace()
-        if self._may_send is None:
-            return True
-        # The wait may have taken long: check again whether the request may still leave.
-        reached = self._clock.monotonic()
-        may_send = await self._may_send()
-        return may_send and self._clock.monotonic() - reached <= Pacer.catch_up

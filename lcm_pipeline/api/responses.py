@@ -83,7 +83,12 @@ def parse_response(
     except READ_ERRORS:
         response = _read_tolerantly(endpoint, body)
     if response.ErrorCode != 0:
-        raise _business_error(response)
+        reason = f"ErrorCode {response.ErrorCode}"
+        if response.Message:
+            reason += f" «{scrub(response.Message)}»"
+        if response.ErrorCode in RAW_TEXT_CODES and reports_overload(response.Message):
+            raise OverloadedError(reason, code=response.ErrorCode)
+        raise BusinessError(reason, code=response.ErrorCode)
     check_complete(endpoint, request, response)
     _check_density(http_response.body, rows=getattr(response, endpoint.rows_field or "", None))
     return response
@@ -173,7 +178,11 @@ def _read_tolerantly(endpoint: Endpoint[Any, Any], body: bytes) -> Any:
         return endpoint.response_type(**fields)
     for name in members.keys() & endpoint.field_types.keys():
         if name == endpoint.rows_field:
-            fields[name] = _split_rows(name, members[name])
+            try:
+                rows = None if members[name] == b"null" else split_array(members[name])
+            except SplitError as error:
+                raise MalformedError(f"{name} is not a list") from error
+            fields[name] = None if rows is None else [Raw(row) for row in rows]
         elif name == endpoint.total_field:
             fields[name] = _read(members[name], Int32 | None)
             if fields[name] is UNSET:
@@ -181,15 +190,6 @@ def _read_tolerantly(endpoint: Endpoint[Any, Any], body: bytes) -> Any:
         else:
             fields[name] = _read_envelope_value(members[name], endpoint.field_types[name])
     return endpoint.response_type(**fields)
-
-
-def _split_rows(name: str, value: bytes) -> list[Raw] | None:
-    if value == b"null":
-        return None
-    try:
-        return [Raw(row) for row in split_array(value)]
-    except SplitError as error:
-        raise MalformedError(f"{name} is not a list") from error
 
 
 def _read_envelope_value(value: bytes, kind: Any) -> Any:
@@ -220,16 +220,6 @@ def _read(value: bytes, kind: Any) -> Any:
         return _decoder(kind).decode(value)
     except READ_ERRORS:
         return UNSET
-
-
-def _business_error(response: Response) -> OverloadedError | BusinessError:
-    code = response.ErrorCode
-    reason = f"ErrorCode {code}"
-    if response.Message:
-        reason += f" «{scrub(response.Message)}»"
-    if code in RAW_TEXT_CODES and reports_overload(response.Message):
-        return OverloadedError(reason, code=code)
-    return BusinessError(reason, code=code)
 
 
 @cache

@@ -107,21 +107,17 @@ class Retrier:
                     raise
                 tally.add(error)
                 error.attempts = tally.failures + tally.throttled
-                if not self._may_retry(error, tally, repeatable=repeatable):
+                if (
+                    not (repeatable or error.never_sent or error.throttled)
+                    or not error.is_worth_retrying
+                    or self.gives_up(error)
+                    or tally.failures >= self.policy.attempts
+                    or tally.throttled >= self.policy.throttled_attempts
+                    or tally.seconds >= self.budget
+                ):
                     error.exhausted = True
                     raise
                 await self._wait_before_retry(error)
-
-    def _may_retry(self, error: TransientError, tally: "_Tally", *, repeatable: bool) -> bool:
-        if not (repeatable or error.never_sent or error.throttled):
-            return False
-        return (
-            error.is_worth_retrying
-            and not self.gives_up(error)
-            and tally.failures < self.policy.attempts
-            and tally.throttled < self.policy.throttled_attempts
-            and tally.seconds < self.budget
-        )
 
     async def _wait_before_retry(self, error: TransientError) -> None:
         self.counts.retries += 1

@@ -1,9 +1,9 @@
 """HTTP: one POST, and one complete response within limits of time and size, or a TransportError.
 
-All requests of the API are sent here; `client` and `auth` build headers with httpx, and `probe`
-does without it. It uses the transport without httpx's client, which costs nearly as much as the
-request itself and adds nothing that this service needs (no cookies, no redirects). httpx-aiohttp reports a dropped connection as ConnectTimeout, so whether a request was
-sent is derived from the exception's cause.
+All requests of the API are sent here; `client` and `auth` only build headers with httpx. It uses
+the transport without httpx's client, which costs nearly as much as the request itself and adds
+nothing that this service needs (no cookies, no redirects). httpx-aiohttp reports a dropped
+connection as ConnectTimeout, so whether a request was sent is derived from the exception's cause.
 """
 
 import asyncio
@@ -167,14 +167,25 @@ class Transport:
             return "an address that cannot be read"
         segments = [scrub(segment.partition(";")[0]) for segment in parts.path.split("/")]
         path = quote("/".join(segments), safe="/%:@[]-_.~")
-        shown = _shown_host(host)
-        netloc = shown if port is None else f"{shown}:{port}"
+        try:
+            address = ip_address(host)
+            host = f"[{address}]" if address.version == 6 else str(address)
+        except ValueError:
+            # Label by label: together, those of a long name with a digit look like a token.
+            host = ".".join(map(scrub, host.split(".")))
+        netloc = host if port is None else f"{host}:{port}"
         return f"{scrub(parts.scheme)}://{netloc}{path}"[:_LONGEST_LOCATION]
 
     def _transport_error(self, error: Exception) -> TransportError:
         cause = error if isinstance(error, TimeoutError) else error.__cause__ or error
         if isinstance(cause, aiohttp.ClientConnectorCertificateError):
-            return _certificate_error(cause.certificate_error)
+            certificate_error = cause.certificate_error
+            why = scrub(str(getattr(certificate_error, "verify_message", ""))) or "no reason given"
+            code = getattr(certificate_error, "verify_code", 0)
+            return CertificateError(
+                f"the server's certificate is not trusted ({why})",
+                _CERTIFICATE_ADVICE.get(code, CertificateError.advice),
+            )
         never_sent = isinstance(cause, _NEVER_SENT)
         timed_out = isinstance(cause, _TIMED_OUT) and not never_sent
         reason = self._describe_failure(cause)
@@ -232,16 +243,6 @@ class Transport:
         request.stream = httpx.ByteStream(body)
         request.read()
         return request
-
-
-def _shown_host(host: str) -> str:
-    """Return a host for messages: an IP address as it is, of a name the labels scrubbed."""
-    try:
-        address = ip_address(host)
-    except ValueError:
-        # Together, the labels of a long name with a digit look like a token.
-        return ".".join(map(scrub, host.split(".")))
-    return f"[{address}]" if address.version == 6 else str(address)
 
 
 class _Headers(NamedTuple):
@@ -365,10 +366,3 @@ def create_tls_context(ca_file: Path | None) -> ssl.SSLContext:
     if ca_file is not None:
         context.load_verify_locations(ca_file)
     return context
-
-
-def _certificate_error(error: Exception) -> CertificateError:
-    why = scrub(str(getattr(error, "verify_message", ""))) or "no reason given"
-    reason = f"the server's certificate is not trusted ({why})"
-    advice = _CERTIFICATE_ADVICE.get(getattr(error, "verify_code", 0), CertificateError.advice)
-    return CertificateError(reason, advice)

@@ -123,12 +123,8 @@ def _decode_list(element: Any) -> Any:
 
 def _decode_value(element: Any) -> Any:
     """Return the text of a leaf, the members of a nested element, or None for nil."""
-    if len(element):
-        return _decode_members(element)
-    return None if _is_nil(element) else element.text or ""
-
-
-def _decode_members(element: Any) -> dict[str, Any]:
+    if len(element) == 0:
+        return None if _is_nil(element) else element.text or ""
     members: dict[str, Any] = {}
     for child in element:
         name, value = _local_name(child), _decode_value(child)

@@ -41,22 +41,18 @@ def _expected(field: str) -> str:
     if kind is date:
         return f"a day, {EARLIEST_START} or later{such_as}"
     if kind in (int, float):
+        bounds = {
+            name: getattr(constraint, name)
+            for constraint in known.metadata
+            for name in ("ge", "gt", "le")
+            if getattr(constraint, name, None) is not None
+        }
         number = "a whole number" if kind is int else "a number"
-        return f"{number}{_bounds(known.metadata)}{such_as}"
+        least, most = bounds.get("ge"), bounds.get("le")
+        if least is not None:
+            number += f" from {least} to {most}" if most is not None else f", {least} or more"
+        elif "gt" in bounds:
+            number += f" greater than {bounds['gt']}"
+            number += f", {most} at most" if most is not None else ""
+        return f"{number}{such_as}"
     return f"another value{such_as}"
-
-
-def _bounds(constraints: list[Any]) -> str:
-    """The bounds of a number, as words that follow it."""
-    bounds = {
-        name: getattr(constraint, name)
-        for constraint in constraints
-        for name in ("ge", "gt", "le")
-        if getattr(constraint, name, None) is not None
-    }
-    if "ge" in bounds and "le" in bounds:
-        return f" from {bounds['ge']} to {bounds['le']}"
-    if "ge" in bounds:
-        return f", {bounds['ge']} or more"
-    most = f", {bounds['le']} at most" if "le" in bounds else ""
-    return f" greater than {bounds['gt']}{most}" if "gt" in bounds else ""
