@@ -44,7 +44,6 @@ def examine(settings: Settings, *, is_new: bool = False) -> Iterator[Finding]:
     can_create = all(finding.state is not Level.FAIL for finding in disk)
     yield from _check_warehouse(settings, is_new=is_new, can_create=can_create)
     yield from _check_dagster(settings)
-    yield _check_executor(settings)
     yield from check_service(settings)
 
 
@@ -219,21 +218,20 @@ def _check_keys(settings: Settings, warehouse: Warehouse) -> Finding:
 
 
 def _check_dagster(settings: Settings) -> Iterator[Finding]:
-    if settings.dagster_database_url is None:
-        return
-    storage = Warehouse(settings.dagster_database_url.get_secret_value())
-    reason = why_unreachable(storage)
-    if reason is None:
-        yield Finding("Dagster's storage", Level.OK, storage.location)
-    else:
-        advice = advice_on_connections(reason) or "check LCM_DAGSTER_DATABASE_URL"
-        yield Finding("Dagster's storage", Level.FAIL, f"{storage.location}: {reason}", advice)
-
-
-def _check_executor(settings: Settings) -> Finding:
-    """Check LCM_READERS; `orchestration.diagnosis` checks what the executor itself needs."""
-    found = f"{settings.executor}, {settings.readers} readers of a feed"
-    if settings.readers > 1 and settings.executor == "in_process":
+    """Check its storage, and LCM_READERS; `orchestration.diagnosis` checks what executors need."""
+    if settings.dagster_database_url is not None:
+        storage = Warehouse(settings.dagster_database_url.get_secret_value())
+        reason = why_unreachable(storage)
+        if reason is None:
+            yield Finding("Dagster's storage", Level.OK, storage.location)
+        else:
+            advice = advice_on_connections(reason) or "check LCM_DAGSTER_DATABASE_URL"
+            yield Finding("Dagster's storage", Level.FAIL, f"{storage.location}: {reason}", advice)
+    readers = f"{settings.executor}, {settings.readers} readers of a feed"
+    if settings.readers == 1:
+        yield Finding("executor", Level.OK, settings.executor)
+    elif settings.executor == "in_process":
         advice = "set LCM_EXECUTOR to multiprocess or celery, or leave LCM_READERS at 1"
-        return Finding("executor", Level.WARN, f"{found}, one after the other", advice)
-    return Finding("executor", Level.OK, found if settings.readers > 1 else settings.executor)
+        yield Finding("executor", Level.WARN, f"{readers}, one after the other", advice)
+    else:
+        yield Finding("executor", Level.OK, readers)

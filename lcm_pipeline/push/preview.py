@@ -5,7 +5,7 @@ those of a push that the API accepts. Values are retained only when requested.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
@@ -13,7 +13,6 @@ from lcm_pipeline.model.profiles import (
     CLIENT_ID,
     POS_CODE,
     REQUESTED_BY,
-    FileRow,
     KnownProfile,
     ProfileUpdate,
     UpdateFile,
@@ -185,22 +184,17 @@ def _chunks(session: Session, file: UpdateFile | None) -> Iterator[list[Candidat
     if file is None or is_loaded(session, file):
         return
     for at in range(0, len(file.rows), _CHUNK):
-        yield _candidates(session, file, file.rows[at : at + _CHUNK])
-
-
-def _candidates(session: Session, file: UpdateFile, rows: Sequence[FileRow]) -> list[Candidate]:
-    ids = [client_id for row in rows if (client_id := file.client_of(row)) is not None]
-    known = clients_in_roster(session, ids)
-    candidates = []
-    for row in rows:
-        client_id = file.client_of(row)
-        values = {
-            column: str(value) if isinstance(value, date) else value
-            for column, value in zip(file.columns, row.cells, strict=True)
-            if value is not None and column not in (CLIENT_ID, REQUESTED_BY)
-        }
-        is_known = client_id is None or client_id in known
-        # A row whose client cannot be read is rejected for that cell, whatever its number here.
-        update = ProfileUpdate(0, client_id or 0, values, is_known, unreadable=row.errors)
-        candidates.append(Candidate(update, row.line))
-    return candidates
+        rows = [(row, file.client_of(row)) for row in file.rows[at : at + _CHUNK]]
+        known = clients_in_roster(session, [id_ for _, id_ in rows if id_ is not None])
+        candidates = []
+        for row, client_id in rows:
+            values = {
+                column: str(value) if isinstance(value, date) else value
+                for column, value in zip(file.columns, row.cells, strict=True)
+                if value is not None and column not in (CLIENT_ID, REQUESTED_BY)
+            }
+            is_known = client_id is None or client_id in known
+            # A row whose client cannot be read is rejected for that cell, whatever its number here.
+            update = ProfileUpdate(0, client_id or 0, values, is_known, unreadable=row.errors)
+            candidates.append(Candidate(update, row.line))
+        yield candidates

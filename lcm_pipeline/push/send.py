@@ -111,7 +111,13 @@ class PushRun:
 
     async def _send_round(self, api: LoyaltyApi) -> None:
         after = 0
-        while not self._is_over and (waiting := await self._next(after)):
+        while not self._is_over:
+            most = min(self._canary.trial_left or _CHUNK, _CHUNK)
+            if self._budget is not None:
+                most = min(most, self._budget)
+            waiting = await self._run(partial(next_updates, push=self.push, after=after, most=most))
+            if not waiting:
+                return
             after = waiting[-1].update_id
             lanes: dict[int, list[WaitingUpdate]] = {}
             for update in waiting:
@@ -122,14 +128,6 @@ class PushRun:
                 await asyncio.gather(*tasks)
             finally:
                 await cancel_all(tasks)
-
-    async def _next(self, after: int) -> list[WaitingUpdate]:
-        limits = [_CHUNK, self._canary.trial_left or _CHUNK]
-        if self._budget is not None:
-            limits.append(self._budget)
-        return await self._run(
-            lambda session: next_updates(session, self.push, after=after, most=min(limits))
-        )
 
     @property
     def _is_over(self) -> bool:

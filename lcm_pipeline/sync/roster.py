@@ -33,16 +33,12 @@ def days_to_poll(
 ) -> list[date]:
     """The days that a run of the window polls, in order."""
     look_back_from = max(begins, window.first - timedelta(days=settings.lookback_days))
+    # The audit takes the older days in rotation: as many in a window as it has days.
+    rotation = max(1, round(1 / settings.audit_share)) if settings.audit_share > 0 else None
     return [
         day
         for day in Window(begins, window.last).days()
-        if day >= look_back_from or day not in polled or _is_audited(day, window, settings)
+        if day >= look_back_from
+        or day not in polled
+        or (rotation is not None and (window.last - day).days % rotation < len(window))
     ]
-
-
-def _is_audited(day: date, window: Window, settings: Settings) -> bool:
-    """Whether the audit polls an old day within the window: it takes all days in rotation."""
-    if settings.audit_share <= 0:
-        return False
-    rotation = max(1, round(1 / settings.audit_share))
-    return (window.last.toordinal() - day.toordinal()) % rotation < len(window)

@@ -119,7 +119,11 @@ class ServiceMonitor:
         async with self._checking:
             if self._consecutive_failures < most or self._abandoned:
                 return
-            if await self._responds_for_others():
+            # A task that succeeded before is requested first, then a few others.
+            responds = self._cheapest is not None and await self._succeeds(self._cheapest[1])
+            if not responds and self.find_others is not None:
+                responds = await any_true(map(self._succeeds, await self.find_others()))
+            if responds:
                 self._consecutive_failures, self.has_succeeded = 0, True
             elif self._consecutive_failures < most:
                 pass  # a request in flight has succeeded in the meantime
@@ -127,13 +131,6 @@ class ServiceMonitor:
                 self._abandoned = f"not requested, as others failed: {self._last_failure}"
             else:
                 raise self._no_response() from error
-
-    async def _responds_for_others(self) -> bool:
-        """Whether the service responds for a task that succeeded before, or for a few others."""
-        if self._cheapest is not None and await self._succeeds(self._cheapest[1]):
-            return True
-        others = await self.find_others() if self.find_others else ()
-        return await any_true(self._succeeds(other) for other in others)
 
     async def _succeeds(self, task: Task) -> bool:
         try:
