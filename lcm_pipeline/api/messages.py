@@ -54,4 +54,4 @@ async def confirm_message(
                 harmless.add((endpoint.name, current.message))
             return current.page
         earlier.append(content)
-    return current.page._replace(suspicious=True)
+    return current.page._replace(is_suspicious=True)

@@ -42,12 +42,12 @@ class Page(NamedTuple):
 
     envelope: JSON bytes of the other members of the response, without rows, total and error fields;
     None when the endpoint has no such members.
-    suspicious: the response had ErrorCode 0 and a Message that is not known to be harmless.
+    is_suspicious: the response had ErrorCode 0 and a Message that is not known to be harmless.
     is_null: the list of rows was null, which proves less than an empty list.
     """
 
     rows: tuple[SourceRow, ...]
     total: int | None
     envelope: bytes | None = None
-    suspicious: bool = False
+    is_suspicious: bool = False
     is_null: bool = False

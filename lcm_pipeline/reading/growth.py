@@ -22,7 +22,7 @@ GrowthRequests = Generator[list[PageRequest], list[Page], Reading | None]
 def read_growth(first: Page, known: ProvenState, *, length: int, base: int) -> GrowthRequests:
     """Read from the newest row down to the known rows; returns None when that proves nothing."""
     if first.total is None or len(first.rows) >= first.total:
-        return None
+        return None  # no total to compare with, or every row is on this page
     grown = first.total - known.total
     if grown < 0 or not known.recent_rows or len(known.recent_rows) > MAX_RECENT_ROWS:
         return None
@@ -43,7 +43,7 @@ def read_growth(first: Page, known: ProvenState, *, length: int, base: int) -> G
         at, tail = at + offset, page.rows[offset:]
         (page,) = yield [PageRequest(base + at, length)]
         joined = seam_holds(tail, page.rows) and len(page.rows) > len(tail)
-        if not joined or page.total != first.total or page.suspicious:
+        if not joined or page.total != first.total or page.is_suspicious:
             return None
         rows.update((row.key, row) for row in page.rows)
 

@@ -69,7 +69,7 @@ def prove_reading(
         raise UnprovenReadingError(
             f"the source claims {first.total:,} rows; at most {MAX_ROWS:,} are read per client"
         )
-    if known is not None and not first.suspicious:
+    if known is not None and not first.is_suspicious:
         # Most readings end here: nothing changed, or new rows lie on top of the known ones.
         is_on_one_page = first.total == known.total and len(first.rows) == known.total
         if (
@@ -171,7 +171,7 @@ class _Proof:
         self.record_seen(scan.rows, total)
         self._previous = scan
         self.reason = f"{count} distinct rows were read, the source claims {total}"
-        if scan.suspicious and count < max(1, self._known_rows):
+        if scan.is_suspicious and count < max(1, self._known_rows):
             # The service swallows its own time-outs, and returns what it has read until then. Two
             # scans agree while it is overloaded.
             self.reason += ", with a message each time that may report an error"
@@ -179,7 +179,7 @@ class _Proof:
         elif count == 0 and self._known_rows and not agrees:
             pass  # a history that has suddenly vanished may be a failure of the source
         elif total is None:
-            self.is_proven = agrees and (scan.anchored or has_all_seen)
+            self.is_proven = agrees and (scan.is_anchored or has_all_seen)
         else:
             # When two equal scans fall short of the total, a third would not find more.
             self.is_hopeless = agrees and count < total
@@ -188,7 +188,7 @@ class _Proof:
             self.is_proven = (
                 is_total_credible
                 and count == total
-                and (agrees or (scan.anchored and has_all_seen))
+                and (agrees or (scan.is_anchored and has_all_seen))
             )
 
 

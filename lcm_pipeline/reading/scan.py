@@ -34,19 +34,19 @@ class PageScan(NamedTuple):
     """A clean scan.
 
     rows: distinct rows by key, in the order received. total: what the source claimed, None when it
-    never did. anchored: every seam had its anchor and no page was suspicious; otherwise the scan
+    never did. is_anchored: every seam had its anchor and no page was suspicious; otherwise the scan
     must be confirmed by a second that agrees.
     pages: number of pages. largest_page: rows in the largest of them.
-    suspicious: a page had a message that may report an error.
+    is_suspicious: a page had a message that may report an error.
     """
 
     rows: dict[Hashable, SourceRow]
     total: int | None
     envelope: bytes | None
-    anchored: bool
+    is_anchored: bool
     pages: int
     largest_page: int
-    suspicious: bool
+    is_suspicious: bool
 
 
 def scan_pages(
@@ -63,7 +63,7 @@ def scan_pages(
     state = _ScanState(first, check_end=check_end)
     batch_size = _FIRST_BATCH if len(first.rows) >= length else 1
     try:
-        while not state.finished:
+        while not state.is_finished:
             wanted = state.advance()
             if wanted is not None:
                 ahead = state.starts_ahead(wanted)[:batch_size]
@@ -82,12 +82,12 @@ class _ScanState:
     def __init__(self, first: Page, *, check_end: bool) -> None:
         self.pages: dict[int, Page] = {0: first}
         self._starts = [0]
-        self.finished = False
+        self.is_finished = False
         self._check_end = check_end
         self._first = first
         self._at = 0
         self._rows = {row.key: row for row in first.rows}
-        self._anchored = True
+        self._is_anchored = True
         self._detect_end()
 
     def add(self, pages: dict[int, Page]) -> None:
@@ -136,8 +136,8 @@ class _ScanState:
         totals = {page.total for page in self.pages.values() if page.total is not None}
         if len(totals) > 1:
             raise SourceChangedError("the total changed while the pages were read")
-        suspicious = any(page.suspicious for page in self.pages.values())
-        anchored = self._anchored and not suspicious
+        suspicious = any(page.is_suspicious for page in self.pages.values())
+        anchored = self._is_anchored and not suspicious
         sizes = [len(page.rows) for page in self.pages.values()]
         total = totals.pop() if totals else None
         return PageScan(
@@ -151,11 +151,11 @@ class _ScanState:
             self._end_at_ties(page, fresh, offset)
             return
         if self._end_of(following) <= self._at + len(page.rows):
-            self.finished = True
+            self.is_finished = True
             return
         if all(row.key in self._rows for row in fresh.rows):
             raise SourceChangedError("a page has only rows of earlier pages")
-        self._anchored = self._anchored and is_anchored(page.rows, offset)
+        self._is_anchored = self._is_anchored and is_anchored(page.rows, offset)
         self._rows.update((row.key, row) for row in fresh.rows)
         self._at = following
         self._detect_end()
@@ -167,20 +167,20 @@ class _ScanState:
         seen = all(row.key in self._rows for row in fresh.rows)
         if not (seen and len(moments) == 1 and len(fresh.rows) == len(tail)):
             raise SourceChangedError("the rows shifted between two pages")
-        self._anchored, self.finished = False, True
+        self._is_anchored, self.is_finished = False, True
 
     def _detect_end(self) -> None:
-        """Set `finished` when the total is reached on a page that is not a full one.
+        """Set `is_finished` when the total is reached on a page that is not a full one.
 
         More rows may follow a full page, whatever the total says.
         """
         size, total = len(self.pages[self._at].rows), self._first.total
         if size == 0:
-            self.finished = True
+            self.is_finished = True
         elif total is not None and self._at + size >= total:
             single = self._at == 0
             shorter = size < max(len(page.rows) for page in self.pages.values())
-            self.finished = not self._check_end if single else shorter
+            self.is_finished = not self._check_end if single else shorter
 
     def _end_of(self, at: int) -> int:
         return at + len(self.pages[at].rows)

@@ -59,7 +59,7 @@ async def _fetch_goods(source: Source, client_id: int, favourite_id: int) -> tup
     received = 0
     while True:
         response = await read_favourite_goods(source.api, client_id, favourite_id, request)
-        if response.page.suspicious:
+        if response.page.is_suspicious:
             raise UnprovenReadingError(
                 f"the goods of offer {favourite_id} have a message each time"
             )

@@ -136,7 +136,7 @@ class _Day:
                     raise
                 self._period.fail(until - at)
                 continue
-            if page.suspicious:
+            if page.is_suspicious:
                 raise UnprovenReadingError(
                     f"the registrations of {self._day} have a message each time"
                 )

@@ -100,7 +100,7 @@ def test_both_formats_return_the_same_complete_rows(simulator: RunningSimulator)
     in_xml = run(simulator, read_everything, api_format="xml")
     rows = 0
     for (row_type, one), (_, other) in zip(in_json, in_xml, strict=True):
-        assert not (one.suspicious or other.suspicious)
+        assert not (one.is_suspicious or other.is_suspicious)
         assert (one.total, read_envelope(one)) == (other.total, read_envelope(other))
         assert one.total in (None, len(one.rows))
         assert [(r.key, r.moment) for r in one.rows] == [(r.key, r.moment) for r in other.rows]

@@ -55,7 +55,7 @@ class Source:
         if self._last is not None and self.rng.random() < self.manners.repeats:
             return self._last
         suspicious = self.manners.is_suspicious
-        self._last = Page(tuple(self._slice(request)), self._total(), suspicious=suspicious)
+        self._last = Page(tuple(self._slice(request)), self._total(), is_suspicious=suspicious)
         return self._last
 
     def change(self) -> None:

@@ -40,7 +40,7 @@ def test_a_page_is_its_rows_its_total_and_its_envelope() -> None:
     page = run(service, read_operations)
     assert [row.key for row in page.rows] == [(1, 3), (1, 2)]
     assert [row.moment for row in page.rows] == ["t3", "t2"]
-    assert (page.total, page.suspicious) == (9, False)
+    assert (page.total, page.is_suspicious) == (9, False)
     assert json.loads(page.envelope) == {"Client": 7, "Phone": 9001234567}
     assert service.requests[0].json == {"Client": 7, "Start": 1, "Length": 50}
 
@@ -149,7 +149,7 @@ def test_goods_of_an_offer_are_keyed_by_their_list_id_and_report_the_offers_seen
 def test_a_clean_second_response_is_used() -> None:
     service = Service(Response(operations(Message="Сбой")), Response(operations(2, 1)))
     page = run(service, read_operations)
-    assert (len(page.rows), page.suspicious) == (2, False)
+    assert (len(page.rows), page.is_suspicious) == (2, False)
 
 
 def test_a_message_repeated_with_equal_rows_is_learned_as_information() -> None:
@@ -159,7 +159,7 @@ def test_a_message_repeated_with_equal_rows_is_learned_as_information() -> None:
         return [await read_operations(api) for _ in range(3)]
 
     pages = run(service, act)
-    assert [page.suspicious for page in pages] == [False, False, False]
+    assert [page.is_suspicious for page in pages] == [False, False, False]
     assert len(service.requests) == 4
 
 
@@ -185,7 +185,7 @@ def test_the_message_of_an_empty_response_is_never_learned() -> None:
     async def act(api: Any) -> Any:
         return [await read_operations(api) for _ in range(3)]
 
-    assert [page.suspicious for page in run(service, act)] == [False, False, False]
+    assert [page.is_suspicious for page in run(service, act)] == [False, False, False]
     assert len(service.requests) == 6
 
 
@@ -197,20 +197,20 @@ def test_registrations_with_a_message_need_two_equal_responses_each_time() -> No
         day = datetime(2026, 3, 1), datetime(2026, 3, 2)
         return [await read_registrations(api, *day) for _ in range(2)]
 
-    assert [page.suspicious for page in run(service, act)] == [False, False]
+    assert [page.is_suspicious for page in run(service, act)] == [False, False]
     assert len(service.requests) == 4
 
 
 def test_responses_that_never_agree_leave_the_page_suspicious() -> None:
     service = Service(*(Response(operations(number, Message="Сбой")) for number in (1, 2, 3)))
     page = run(service, read_operations)
-    assert page.suspicious
+    assert page.is_suspicious
     assert len(service.requests) == 3
 
 
 def test_a_time_out_message_is_never_accepted() -> None:
     service = Service(otherwise=lambda _: Response(operations(1, Message="Timeout expired")))
-    assert run(service, read_operations).suspicious
+    assert run(service, read_operations).is_suspicious
     assert len(service.requests) == 3
 
 
