@@ -14,7 +14,7 @@ Movement = tuple[date, str, int, Decimal]
 
 
 def add_lot(
-    story: Story, client: int, number: int, moment: str, points: int, **fields: Any
+    story: Story, client: int, number: int, moment: str, points: int | Decimal, **fields: Any
 ) -> Entry:
     """A lot; its id is 1000 times the client, and its number."""
     customer = story.simulator.world.programme.customers[client]

@@ -307,8 +307,10 @@ def test_a_redemption_takes_nothing_of_a_cheque_that_was_refunded_before(refunde
 def test_a_silent_refund_that_gave_back_to_one_lot_gave_back_to_all(refunded: Story) -> None:
     """The cheque had redeemed a lot that was seen whole again, and one that a cheque states."""
     assert taken(refunded, SILENT) == [
-        (date(2026, 3, 4), "redeemed", 0, -100),
-        (date(2026, 3, 10), "redeemed", 0, 100),
+        (date(2026, 3, 4), "redeemed", 0, -50),
+        (date(2026, 3, 4), "redeemed", 1, -50),
+        (date(2026, 3, 10), "redeemed", 0, 50),
+        (date(2026, 3, 10), "redeemed", 1, 50),
     ]
 
 

@@ -7,13 +7,15 @@ drop type if exists refresh.client_events cascade;
 drop type if exists refresh.allocation cascade;
 drop type if exists refresh.match cascade;
 
--- By bucket (the publish that showed the loss) and spending order. class: 0 was taken by some row, for sure;
+-- By bucket (the publish that showed the loss; seen_until: the end of the last day of its reading) and spending order.
+-- class: 0 was taken by some row, for sure;
 -- 1 may have expired or gone with a silent refund as well; 2 may be there still; 3 is no loss but what may
 -- have been given back. refunds: the most that silent refunds may have taken. event: of class 3, the event
 -- that a silent refund gives back; a stated one has starts_at. expires_at: as ends_at, without the refund that may
 -- have emptied the lot.
 create type refresh.client_pieces as (
     bucket timestamptz array,
+    seen_until timestamptz array,
     points bigint array,
     starts_at timestamptz array,
     ends_at timestamptz array,
@@ -218,20 +220,26 @@ end;
 $$;
 
 -- What is left of the pieces of a class, with any event that is left; of a lot that may have expired, with those
--- before its end.
+-- before its end. What a reading saw missing cannot have gone with a row of a day after it. Of what refunds gave back,
+-- either what they state (are_stated), only with rows of the same reading, or what they do not.
 create or replace function refresh.allocate_class(
     state refresh.allocation,
     pieces refresh.client_pieces,
     events refresh.client_events,
     of_class integer,
-    are_firm boolean
+    are_firm boolean,
+    are_stated boolean default null
 )
 returns refresh.allocation
 language plpgsql immutable
 as $$
 declare
+    piece_bucket constant timestamptz[] := pieces.bucket;
+    piece_seen_until constant timestamptz[] := pieces.seen_until;
+    piece_starts constant timestamptz[] := pieces.starts_at;
     piece_ends constant timestamptz[] := pieces.ends_at;
     piece_class constant integer[] := pieces.class;
+    event_bucket constant timestamptz[] := events.bucket;
     event_at constant timestamptz[] := events.at;
     event_is_firm constant boolean[] := events.is_firm;
     event_back_at constant timestamptz[] := events.back_at;
@@ -245,8 +253,17 @@ declare
 begin
     for p in 1 .. piece_count loop
         continue when needs[p] = 0 or piece_class[p] <> of_class;
+        continue when (piece_starts[p] > '-infinity') <> are_stated;
         while needs[p] > 0 and e <= event_count loop
+            if are_stated and event_bucket[e] < piece_bucket[p] then
+                e := e + 1;
+                continue;
+            end if;
+            exit when are_stated and event_bucket[e] > piece_bucket[p];
             exit when of_class = 1 and rest[e] > 0 and event_at[e] >= piece_ends[p];
+            exit when
+                rest[e] > 0 and event_is_firm[e] = are_firm
+                and event_bucket[e] > piece_bucket[p] and event_at[e] >= piece_seen_until[p];
             if rest[e] > 0 and event_is_firm[e] = are_firm and event_back_at[e] is null then
                 part := least(needs[p], rest[e]);
                 needs[p] := needs[p] - part;
@@ -351,8 +368,8 @@ returns refresh.allocation
 language plpgsql immutable
 as $$
 declare
-    piece_points constant bigint[] := pieces.points;
     piece_class constant integer[] := pieces.class;
+    piece_refunds constant bigint[] := pieces.refunds;
     piece_event constant integer[] := pieces.event;
     event_points constant bigint[] := events.points;
     piece_count constant integer := cardinality(pieces.points);
@@ -393,7 +410,7 @@ begin
     for p in 1 .. piece_count loop
         e := piece_event[p];
         continue when e is null or last_match[e] is null;
-        lacking := least(needs[p], of_cheques[e] * piece_points[p] / event_points[e]);
+        lacking := least(needs[p], of_cheques[e] * piece_refunds[p] / event_points[e]);
         while lacking > 0 and last_match[e] is not null loop
             part := least(lacking, matches[last_match[e]].points);
             lacking := lacking - part;
@@ -597,7 +614,12 @@ begin
         state := refresh.allocate_silent_refunds(
             state, pieces, events, silent_refunds_give_back
         );
-        state := refresh.allocate_class(state, pieces, events, 3, are_firm => true);
+        state := refresh.allocate_class(
+            state, pieces, events, 3, are_firm => true, are_stated => true
+        );
+        state := refresh.allocate_class(
+            state, pieces, events, 3, are_firm => true, are_stated => false
+        );
         state := refresh.allocate_stated_refunds(state, pieces, events);
         -- What they gave back may have been used again.
         state := refresh.allocate_by_time(state, pieces, events, is_after_end => false);
@@ -651,6 +673,13 @@ begin
             pieces.client_id,
             (
                 array_agg(pieces.seen_at order by pieces.piece),
+                array_agg(
+                    case
+                        when netted.client_id is null and seen.seen_day is not null
+                            then (seen.seen_day + 1)::timestamp at time zone chosen.timezone
+                        else 'infinity'
+                    end order by pieces.piece
+                ),
                 array_agg((pieces.points * 100)::bigint order by pieces.piece),
                 array_agg(pieces.starts_at order by pieces.piece),
                 array_agg(pieces.ends_at order by pieces.piece),
@@ -660,6 +689,12 @@ begin
                 array_agg(events.event order by pieces.piece)
             )::refresh.client_pieces as pieces
         from pieces
+        cross join chosen
+        left join seen on seen.seen_at = pieces.seen_at
+        -- A redemption that was given back later left its loss to those of later readings.
+        left join (
+            select distinct client_id from returned_points where seen_at < back_seen_at
+        ) as netted on netted.client_id = pieces.client_id
         left join events
             on
                 events.client_id = pieces.client_id
@@ -694,12 +729,15 @@ begin
         where may_lack_rows and chosen.is_order_known
         group by rows_seen.client_id
     ) as first_readings on first_readings.client_id = pieces_of.client_id
+    left join (
+        select distinct client_id from returned_to_lots where not is_told
+    ) as returned_silently on returned_silently.client_id = pieces_of.client_id
     cross join chosen
     cross join lateral refresh.allocate(
         pieces_of.pieces,
         events_of.events,
         first_readings.seen_at,
-        coalesce(chosen.silent_refunds_give_back, false)
+        coalesce(chosen.silent_refunds_give_back, returned_silently.client_id is not null)
     ) as allocated;
 end;
 $$;

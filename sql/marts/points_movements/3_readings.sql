@@ -7,8 +7,8 @@ set work_mem = '128MB' set client_min_messages = warning
 as $$
 begin
     drop table if exists
-        chosen, gone, gone_first, former, cheques, lots, prices, given_back, returned_points, versions,
-        levels, drops, seen, refunded, excesses;
+        chosen, gone, gone_first, former, cheques, lots, prices, given_back, returned_points, givers,
+        versions, changes, claimed_rises, returned_to_lots, levels, drops, seen, refunded, excesses;
     create temp table chosen on commit drop as
     select
         coalesce(
@@ -225,8 +225,53 @@ begin
         where refunds.redeemed < 0 and cheques.redeemed > 0
     ) as refunded;
 
+    -- Refunds that gave points back, or may have, though no row says of which purchase or how many: those that state
+    -- points of a purchase that is not known, and those that state none. points: the most that they gave back. turn:
+    -- of several, those that state it come first.
+    create temp table givers on commit drop as
+    select
+        refunds.client_id,
+        refunds.cheque_id as refund_id,
+        refunds.day,
+        refunds.processed_at + refunds.delay as at,
+        refunds.seen_at,
+        refunds.pos_id,
+        refunds.partner_name,
+        refunds.redeemed < 0 as is_told,
+        case
+            when refunds.redeemed < 0 then 1
+            when purchases.cheque_id is not null then 3
+            else 4
+        end as turn,
+        case
+            when refunds.redeemed < 0 then -refunds.redeemed
+            when purchases.cheque_id is null then abs(refunds.amount)
+            else round(
+                purchases.redeemed * least(
+                    1, coalesce(abs(refunds.amount) / nullif(abs(purchases.amount), 0), 1)
+                ), 2
+            )
+        end as points
+    from cheques as refunds
+    cross join chosen
+    left join cheques as purchases
+        on
+            purchases.client_id = refunds.client_id
+            and purchases.cheque_id = refunds.parent_id
+    where
+        refunds.is_refund
+        and case
+            when refunds.redeemed < 0 then coalesce(purchases.redeemed, 0) <= 0
+            else
+                chosen.silent_refunds_give_back is distinct from false
+                and (
+                    purchases.cheque_id is null
+                    or (purchases.redeemed > 0 and purchases.seen_at < refunds.seen_at)
+                )
+        end;
+
     -- Whatever a reading saw of the lots that have lost something, or that have more than was given; where
-    -- refunds gave points back, also of those that are whole again.
+    -- refunds may have given points back, also of those that are whole again.
     create temp table versions on commit drop as
     with changed as (
         select
@@ -237,7 +282,11 @@ begin
             lots.remain,
             lots.synced_at
         from lots
-        left join (select distinct client_id from returned_points) as returned
+        left join (
+            select client_id from returned_points
+            union
+            select client_id from givers
+        ) as returned
             on returned.client_id = lots.client_id
         where
             lots.remain <> lots.added
@@ -288,24 +337,250 @@ begin
             and history.operation_id = former.operation_id
     where history.added > 0 and history.deleted_at is null;
 
-    -- What rose again later was not lost for good: the most that was still there later counts.
+    -- What such refunds gave back to lots: these have more again by the reading that had the refund. It is booked
+    -- there, so that what an earlier reading saw stays as it was.
+    create temp table changes on commit drop as
+    select
+        versions.client_id,
+        versions.component_type,
+        versions.lot_id,
+        versions.seen_at,
+        least(versions.added, versions.remain) - coalesce(
+            lag(least(versions.added, versions.remain)) over (
+                partition by versions.client_id, versions.component_type, versions.lot_id
+                order by versions.seen_at
+            ), versions.added
+        ) as points
+    from versions
+    inner join (select distinct client_id from givers) as clients
+        on clients.client_id = versions.client_id;
+
+    create temp table claimed_rises on commit drop as
+    with known as (
+        select
+            returned_points.client_id,
+            returned_points.seen_at,
+            returned_points.back_seen_at,
+            returned_points.within as points
+        from returned_points
+        where returned_points.seen_at < returned_points.back_seen_at
+    ),
+
+    -- In turn: what is sure, what rows that vanished had taken, and refunds that state no points.
+    claims as (
+        select
+            client_id,
+            back_seen_at as seen_at,
+            0 as turn,
+            null::bigint as refund_id,
+            null::timestamptz as at,
+            points
+        from known
+        union all
+        select
+            client_id,
+            seen_at,
+            turn,
+            refund_id,
+            at,
+            points
+        from givers
+        union all
+        select
+            client_id,
+            deleted_at as seen_at,
+            2 as turn,
+            null as refund_id,
+            null as at,
+            abs(coalesce(redeemed, 0)) + greatest(-coalesce(added, 0), 0) as points
+        from refresh.scope_vanished()
+        where exists (select from givers where not is_told)
+    ),
+
+    claimed as (
+        select
+            *,
+            sum(points) over in_turn - points as before,
+            sum(points) over in_turn as through
+        from claims
+        window in_turn as (
+            partition by client_id, seen_at
+            order by turn, at, refund_id
+            rows between unbounded preceding and current row
+        )
+    ),
+
+    -- A refund of a known purchase gave back to lots that had lost points with it, as far as these have more.
+    risen as (
+        select
+            changes.*,
+            sum(changes.points) over in_order - changes.points as before,
+            sum(changes.points) over in_order as through
+        from changes
+        inner join lots
+            on
+                lots.client_id = changes.client_id
+                and lots.component_type = changes.component_type
+                and lots.lot_id = changes.lot_id
+        left join (
+            select distinct
+                falls.client_id,
+                falls.component_type,
+                falls.lot_id,
+                known.back_seen_at
+            from known
+            inner join changes as falls
+                on
+                    falls.client_id = known.client_id
+                    and falls.seen_at = known.seen_at
+                    and falls.points < 0
+        ) as fallen
+            on
+                fallen.client_id = changes.client_id
+                and fallen.component_type = changes.component_type
+                and fallen.lot_id = changes.lot_id
+                and fallen.back_seen_at = changes.seen_at
+        where changes.points > 0
+        window in_order as (
+            partition by changes.client_id, changes.seen_at
+            order by fallen.lot_id is null, lots.spending_rank
+        )
+    )
+
+    select
+        risen.client_id,
+        risen.component_type,
+        risen.lot_id,
+        risen.seen_at,
+        claimed.refund_id,
+        least(claimed.through, risen.through) - greatest(claimed.before, risen.before) as points
+    from claimed
+    inner join risen
+        on
+            risen.client_id = claimed.client_id
+            and risen.seen_at = claimed.seen_at
+            and risen.before < claimed.through
+            and risen.through > claimed.before;
+
+    create temp table returned_to_lots on commit drop as
+    select
+        givers.client_id,
+        'redeemed' as kind,
+        givers.day,
+        givers.refund_id,
+        givers.is_told,
+        givers.pos_id,
+        givers.partner_name,
+        claimed_rises.component_type,
+        claimed_rises.lot_id,
+        claimed_rises.seen_at,
+        claimed_rises.points
+    from claimed_rises
+    inner join givers
+        on
+            givers.client_id = claimed_rises.client_id
+            and givers.refund_id = claimed_rises.refund_id;
+
+    -- What a lot has again only by a later reading: then the days that earlier ones told stay as well.
+    insert into returned_to_lots (client_id, kind, component_type, lot_id, seen_at, points)
+    select
+        late.client_id,
+        'unexplained' as kind,
+        late.component_type,
+        late.lot_id,
+        late.seen_at,
+        least(late.points, late.lacking - (late.through - late.points)) as points
+    from (
+        select
+            rises.*,
+            sum(rises.points) over (
+                partition by rises.client_id order by rises.seen_at, rises.lot_id, rises.component_type
+            ) as through,
+            lacking.points as lacking
+        from (
+            select
+                changes.client_id,
+                changes.component_type,
+                changes.lot_id,
+                changes.seen_at,
+                changes.points - coalesce(sum(claimed_rises.points), 0) as points
+            from changes
+            left join claimed_rises
+                on
+                    claimed_rises.client_id = changes.client_id
+                    and claimed_rises.component_type = changes.component_type
+                    and claimed_rises.lot_id = changes.lot_id
+                    and claimed_rises.seen_at = changes.seen_at
+            where changes.points > 0
+            group by
+                changes.client_id,
+                changes.component_type,
+                changes.lot_id,
+                changes.seen_at,
+                changes.points
+        ) as rises
+        inner join (
+            select
+                client_id,
+                min(seen_at) as seen_at,
+                sum(points) as points
+            from (
+                select
+                    givers.client_id,
+                    givers.seen_at,
+                    givers.points - coalesce(sum(returned_to_lots.points), 0) as points
+                from givers
+                left join returned_to_lots
+                    on
+                        returned_to_lots.client_id = givers.client_id
+                        and returned_to_lots.refund_id = givers.refund_id
+                where givers.is_told
+                group by givers.client_id, givers.refund_id, givers.seen_at, givers.points
+            ) as of_refunds
+            where points > 0
+            group by client_id
+        ) as lacking
+            on lacking.client_id = rises.client_id and lacking.seen_at < rises.seen_at
+        where rises.points > 0
+    ) as late
+    where late.lacking > late.through - late.points;
+
+    -- What rose again later was not lost for good: the most that was still there later counts, but for what is known to
+    -- have come back since.
     create temp table levels on commit drop as
     select
         client_id,
         component_type,
         lot_id,
         added,
-        remain,
         seen_at,
-        least(
-            added,
-            max(remain) over (
-                partition by client_id, component_type, lot_id
-                order by seen_at desc
-                rows between unbounded preceding and current row
-            )
-        ) as level
-    from versions;
+        back,
+        max(least(added, remain) - back) over (
+            partition by client_id, component_type, lot_id
+            order by seen_at desc
+            rows between unbounded preceding and current row
+        ) as kept
+    from (
+        select
+            versions.*,
+            coalesce(
+                sum(returned.points) over (
+                    partition by versions.client_id, versions.component_type, versions.lot_id
+                    order by versions.seen_at
+                ), 0
+            ) as back
+        from versions
+        left join (
+            select client_id, component_type, lot_id, seen_at, sum(points) as points
+            from returned_to_lots
+            group by client_id, component_type, lot_id, seen_at
+        ) as returned
+            on
+                returned.client_id = versions.client_id
+                and returned.component_type = versions.component_type
+                and returned.lot_id = versions.lot_id
+                and returned.seen_at = versions.seen_at
+    ) as seen_versions;
 
     create temp table drops on commit drop as
     select
@@ -313,10 +588,10 @@ begin
         component_type,
         lot_id,
         seen_at,
-        level,
+        kept + back as level,
         coalesce(
-            lag(level) over (partition by client_id, component_type, lot_id order by seen_at), added
-        ) - level as points
+            lag(kept) over (partition by client_id, component_type, lot_id order by seen_at), added
+        ) - kept as points
     from levels;
 
     -- More remains of a lot than was given: by how much, reading by reading. A change of another field is
@@ -357,6 +632,8 @@ begin
         select distinct seen_at from drops
         union
         select distinct seen_at from excesses
+        union
+        select distinct seen_at from returned_to_lots
         union
         select distinct seen_at from cheques
         where is_refund and redeemed < 0

@@ -19,6 +19,99 @@ begin
         lot_id bigint,
         points numeric(19, 2)
     ) on commit drop;
+    -- Of a refund of a purchase that is not known: what a burn took in the same reading of a lot that an earlier one
+    -- had seen without these points.
+    insert into regained
+    select
+        open_refunds.client_id,
+        null as cheque_id,
+        open_refunds.refund_id,
+        open_refunds.seen_at,
+        open_refunds.at as back_at,
+        open_refunds.day as back_day,
+        burnt.component_type,
+        burnt.lot_id,
+        least(open_refunds.through, burnt.through)
+        - greatest(open_refunds.through - open_refunds.points, burnt.through - burnt.points) as points
+    from (
+        select
+            *,
+            sum(points) over (partition by client_id, seen_at order by at, refund_id) as through
+        from (
+            select
+                givers.client_id,
+                givers.refund_id,
+                givers.seen_at,
+                givers.at,
+                givers.day,
+                givers.points - coalesce(sum(returned_to_lots.points), 0) as points
+            from givers
+            left join returned_to_lots
+                on
+                    returned_to_lots.client_id = givers.client_id
+                    and returned_to_lots.refund_id = givers.refund_id
+            where givers.is_told
+            group by
+                givers.client_id,
+                givers.refund_id,
+                givers.seen_at,
+                givers.at,
+                givers.day,
+                givers.points
+        ) as of_refunds
+        where points > 0
+    ) as open_refunds
+    inner join (
+        select
+            *,
+            sum(points) over (
+                partition by client_id, seen_at order by spending_rank
+            ) as through
+        from (
+            select
+                lot_burns.client_id,
+                lot_burns.component_type,
+                lot_burns.lot_id,
+                lot_burns.seen_at,
+                lots.spending_rank,
+                lots.ends_at,
+                least(
+                    sum(drops.points) filter (where drops.seen_at < lot_burns.seen_at),
+                    lot_burns.points - coalesce(lots.remain, 0) - coalesce(
+                        sum(drops.points) filter (where drops.seen_at >= lot_burns.seen_at), 0
+                    )
+                ) as points
+            from (select distinct client_id from givers where is_told) as clients
+            inner join lot_burns on lot_burns.client_id = clients.client_id
+            inner join lots
+                on
+                    lots.client_id = lot_burns.client_id
+                    and lots.component_type = lot_burns.component_type
+                    and lots.lot_id = lot_burns.lot_id
+            inner join drops
+                on
+                    drops.client_id = lot_burns.client_id
+                    and drops.component_type = lot_burns.component_type
+                    and drops.lot_id = lot_burns.lot_id
+            group by
+                lot_burns.client_id,
+                lot_burns.component_type,
+                lot_burns.lot_id,
+                lot_burns.seen_at,
+                lot_burns.points,
+                lots.remain,
+                lots.spending_rank,
+                lots.ends_at
+        ) as of_lots
+        where points > 0
+    ) as burnt
+        on
+            burnt.client_id = open_refunds.client_id
+            and burnt.seen_at = open_refunds.seen_at
+            and burnt.ends_at > open_refunds.at
+            and burnt.through - burnt.points < open_refunds.through
+            and burnt.through > open_refunds.through - open_refunds.points;
+
     if not exists (select from returned_points where seen_at < back_seen_at) then
         return;
     end if;

@@ -202,9 +202,10 @@ begin
             and former.operation_id = lots.lot_id
     where parts.points > 0;
 
-    -- Points that a refund gave back: stated without its cheque, or not stated at all.
+    -- Points that a refund gave back: stated without its cheque, or not stated at all. Those that lots have again are
+    -- booked there.
     insert into piece_rows (
-        client_id, spending_rank, seen_at, class, points, starts_at, seen_day, kind,
+        client_id, spending_rank, seen_at, class, points, starts_at, seen_day, refund_limit, kind,
         is_told, refund_id, of_cheque_id
     )
     select
@@ -212,19 +213,13 @@ begin
         case when refunds.redeemed < 0 then 1 else 2 end as spending_rank,
         refunds.seen_at,
         3 as class,
-        case
-            when refunds.redeemed < 0 then -refunds.redeemed
-            else round(
-                parents.redeemed * least(
-                    1, coalesce(abs(refunds.amount) / nullif(abs(parents.amount), 0), 1)
-                ), 2
-            )
-        end as points,
+        given.points - coalesce(returned.points, 0) as points,
         case
             when refunds.redeemed < 0 then refunds.processed_at + refunds.delay
             else '-infinity'
         end as starts_at,
         refunds.day as seen_day,
+        given.points as refund_limit,
         'redeemed' as kind,
         refunds.redeemed < 0 as is_told,
         refunds.cheque_id as refund_id,
@@ -235,7 +230,28 @@ begin
             parents.client_id = refunds.client_id
             and parents.cheque_id = refunds.parent_id
             and parents.redeemed > 0
+    left join (
+        select client_id, refund_id, sum(points) as points
+        from (
+            select client_id, refund_id, points from returned_to_lots
+            union all
+            select client_id, refund_id, points from regained
+        ) as of_lots
+        group by client_id, refund_id
+    ) as returned
+        on returned.client_id = refunds.client_id and returned.refund_id = refunds.cheque_id
     cross join chosen
+    cross join lateral (
+        select
+            case
+                when refunds.redeemed < 0 then -refunds.redeemed
+                else round(
+                    parents.redeemed * least(
+                        1, coalesce(abs(refunds.amount) / nullif(abs(parents.amount), 0), 1)
+                    ), 2
+                )
+            end as points
+    ) as given
     where
         refunds.is_refund
         and case

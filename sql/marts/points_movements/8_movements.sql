@@ -203,7 +203,7 @@ begin
     from leftovers
     where class = 3 and not is_told and points > rest;
 
-    -- What refunds say that they gave back: to a lot, where it lost it again.
+    -- What refunds say that they gave back: to a lot, where it has it again, or lost it once more.
     insert into movements (
         movement_date, client_id, kind, points, pos_id, partner_name, cheque_id
     )
@@ -211,19 +211,23 @@ begin
         refunds.day as movement_date,
         refunds.client_id,
         'redeemed' as kind,
-        -refunds.redeemed - coalesce(regained.points, 0) as points,
+        -refunds.redeemed - coalesce(placed.points, 0) as points,
         refunds.pos_id,
         refunds.partner_name,
         refunds.cheque_id
     from cheques as refunds
     left join (
         select client_id, refund_id, sum(points) as points
-        from regained
-        where lot_id is not null
+        from (
+            select client_id, refund_id, points from regained
+            where lot_id is not null
+            union all
+            select client_id, refund_id, points from returned_to_lots
+        ) as of_lots
         group by client_id, refund_id
-    ) as regained
-        on regained.client_id = refunds.client_id and regained.refund_id = refunds.cheque_id
-    where refunds.redeemed < 0 and -refunds.redeemed > coalesce(regained.points, 0);
+    ) as placed
+        on placed.client_id = refunds.client_id and placed.refund_id = refunds.cheque_id
+    where refunds.redeemed < 0 and -refunds.redeemed > coalesce(placed.points, 0);
 
     insert into movements (
         movement_date, client_id, kind, points, pos_id, partner_name, component_type,
@@ -242,7 +246,20 @@ begin
     from regained
     inner join cheques as refunds
         on refunds.client_id = regained.client_id and refunds.cheque_id = regained.refund_id
-    where regained.lot_id is not null;
+    where regained.lot_id is not null
+    union all
+    select
+        coalesce(returned_to_lots.day, seen.seen_day) as movement_date,
+        returned_to_lots.client_id,
+        returned_to_lots.kind,
+        returned_to_lots.points,
+        returned_to_lots.pos_id,
+        returned_to_lots.partner_name,
+        returned_to_lots.component_type,
+        returned_to_lots.lot_id,
+        case when returned_to_lots.is_told then returned_to_lots.refund_id end as cheque_id
+    from returned_to_lots
+    inner join seen on seen.seen_at = returned_to_lots.seen_at;
 
     insert into movements (movement_date, client_id, kind, points)
     select
