@@ -531,6 +531,23 @@ def test_an_edit_of_a_parameter_is_the_reason_of_a_restated_month(story: Story) 
     assert {row["reason"] for row in lines} == {"parameters edited"}
 
 
+@pytest.mark.slow
+def test_a_change_of_money_alone_is_not_laid_to_points_of_changed_rows(story: Story) -> None:
+    """The price of a purchase changed, which moves deferred revenue and no points."""
+    client = story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
+    cheque = story.author.cheque(client, 1, "2026-03-10T10:00:00", "500.00", Added=Decimal(100))
+    story.author.lot(client, 11, "2026-03-10T10:00:00", "100.00", ChequeId=1)
+    story.sync_day(date(2026, 4, 1))
+    cheque.row["Amount"] = Decimal(800)
+    story.sync_day(date(2026, 4, 2))
+    lines = read_mart(story.warehouse, "restated_answers")
+    assert {row["measure"] for row in lines} == {"value_deferred_issued", "value_deferred_closing"}
+    assert {row["reason"] for row in lines} == {
+        "lots or prices, while all totals of points stay:"
+        " mutated rows of 2026-03 (1 since it was read)"
+    }
+
+
 def _month(row: dict[str, Any]) -> date:
     month: date = row["month"]
     return month

@@ -153,7 +153,17 @@ recorded as (
         differing.value_before,
         differing.value_after,
         coalesce(
-            nullif(concat_ws('; ', edited.reason, rows_moved.reason), ''),
+            nullif(
+                concat_ws(
+                    '; ',
+                    edited.reason,
+                    case
+                        when edited.reason is null and totals.first_month is null
+                            then 'lots or prices, while all totals of points stay: '
+                        else ''
+                    end || rows_moved.reason
+                ), ''
+            ),
             'no row up to this month: formulas (an upgrade), or rows of later months'
         )
     from differing
@@ -165,6 +175,15 @@ recorded as (
         from refresh.present as newest
         left join refresh.horizons on true
     ) as edited
+    -- Where only money changed, rows did not give or take other points: the ledger may have allocated them anew.
+    left join lateral (
+        select min(moved_totals.month) as first_month
+        from differing as moved_totals
+        where
+            moved_totals.measure ~ '^points_'
+            and moved_totals.value_before is not null
+            and moved_totals.month <= differing.month
+    ) as totals on true
     left join lateral (
         select
             string_agg(
