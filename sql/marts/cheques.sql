@@ -183,6 +183,7 @@ create table mart.cheques as table refresh.cheques with no data;
 create index on mart.cheques (client_id);
 create index on mart.cheques (day);
 create index on mart.cheques (cheque_id);
+create index on mart.cheques (client_id) where is_only_teller;
 
 comment on table mart.cheques is 'purchases and refunds, each cheque once however many rows and clients name it. Grain: cheque';
 comment on column mart.cheques.day is 'business day';

@@ -28,6 +28,7 @@ from lcm_pipeline.warehouse.marts.refresh import (
     refresh_marts,
 )
 from lcm_pipeline.warehouse.marts.scope import Scope
+from lcm_pipeline.warehouse.queries import fetch_column
 from tests.marts.life import assert_as_if_computed_anew
 from tests.marts.worlds import sync
 from tests.syncing import sync_everything
@@ -299,6 +300,26 @@ def test_a_renamed_store_has_its_new_name_on_every_day(
             "select distinct store_name from mart.store_daily where pos_id is not null"
         ).fetchall()
     assert names == [("Новая",)]
+
+
+def test_the_lots_of_a_few_clients_are_read_from_the_copied_operations(
+    warehouse: Warehouse,
+) -> None:
+    """Joined with all operations, they took three reads of each of 20 million rows a day."""
+    with warehouse.connect() as session:
+        tables = session.execute(
+            "select table_schema, table_name from information_schema.view_table_usage"
+            " where view_schema = 'refresh' and view_name = 'lot_rows'"
+        ).fetchall()
+    assert ("refresh", "scope_operations") in tables
+    assert ("core", "operations") not in tables
+
+
+def test_the_conditions_of_indexes_have_statistics(warehouse: Warehouse) -> None:
+    """Without them, the planner expects half of all cheques where there are none."""
+    with warehouse.connect() as session:
+        columns = fetch_column(session, "indexed_columns", {"mart": "mart.cheques"})
+    assert {"client_id", "day", "cheque_id", "is_only_teller"} <= set(columns)
 
 
 @pytest.mark.slow

@@ -53,15 +53,15 @@ select
     operations.first_seen_at,
     operations.synced_at
 from refresh.scope
-inner join mart.cheques on cheques.client_id = scope.client_id
-inner join core.operations
+-- By the index of these cheques, which is small: most programmes have none.
+inner join mart.cheques on cheques.client_id = scope.client_id and cheques.is_only_teller
+inner join refresh.scope_operations as operations
     on
         operations.operation_date = cheques.day
         and operations.client_id = cheques.client_id
         and operations.component_type = cheques.component_type
         and operations.operation_id = cheques.operation_id
-cross join mart.parameters
-where cheques.is_only_teller;
+cross join mart.parameters;
 
 -- What the ledger reads of the clients in scope, each by the index on client_id. A client may have a
 -- hundred thousand rows: the planner is told of many.

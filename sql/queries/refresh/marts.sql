@@ -136,14 +136,23 @@ where
 group by pg_attribute.attname, pg_attribute.atttypid;
 
 -- name: indexed_columns
--- purpose: the columns of a mart that have an index
+-- purpose: the columns of a mart that an index has, or names in its condition
 -- parameters: mart (name with its schema)
 select attname
 from pg_attribute
 where
     attrelid = %(mart)s::regclass
-    and attnum = any(array(
+    and attnum in (
         select unnest(indkey) from pg_index
         where indrelid = %(mart)s::regclass
-    ))
+        union
+        select depended.refobjsubid
+        from pg_index
+        inner join pg_depend as depended
+            on depended.classid = 'pg_class'::regclass and depended.objid = pg_index.indexrelid
+        where
+            pg_index.indrelid = %(mart)s::regclass
+            and depended.refclassid = 'pg_class'::regclass
+            and depended.refobjid = pg_index.indrelid
+    )
 order by attnum;
