@@ -48,9 +48,10 @@ begin
     -- reading that changed it: its remain, the part that it never got back, what it lost, what it has too much.
     -- given_back: a refunded cheque. returned_points: a refund that states that it gave points back. givers: a
     -- refund that gave points back, or may have, of a purchase that is not known, or without stating them.
-    -- claimed_rises, returned_to_lots: a lot that has points again, and the refund that gave them. refunded: a lot
-    -- and a refund of its cheque that states no points. gone_first, former: a row that lives on under another
-    -- client: when it was first seen, and as whose.
+    -- changes: a lot in a reading by which it has more or less. claimed_rises, returned_to_lots: a lot that has points
+    -- again, and the refund that gave them. unreturned: such a refund, with the points that no lot has again.
+    -- refunded: a lot and a refund of its cheque that states no points. gone_first, former: a row that lives on under
+    -- another client: when it was first seen, and as whose.
     perform refresh.ledger_readings();
     -- alone: a row that takes points, and that no cheque speaks for. lot_burns: a lot that such rows burnt.
     perform refresh.ledger_takings_alone();

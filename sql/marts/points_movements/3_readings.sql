@@ -8,7 +8,8 @@ as $$
 begin
     drop table if exists
         chosen, gone, gone_first, former, cheques, lots, prices, given_back, returned_points, givers,
-        versions, changes, claimed_rises, returned_to_lots, levels, drops, seen, refunded, excesses;
+        versions, changes, claimed_rises, returned_to_lots, unreturned, levels, drops, seen, refunded,
+        excesses;
     create temp table chosen on commit drop as
     select
         coalesce(
@@ -481,6 +482,30 @@ begin
             givers.client_id = claimed_rises.client_id
             and givers.refund_id = claimed_rises.refund_id;
 
+    -- What refunds state that they gave back, and no lot has again by their reading.
+    create temp table unreturned on commit drop as
+    select
+        givers.client_id,
+        givers.refund_id,
+        givers.day,
+        givers.at,
+        givers.seen_at,
+        givers.points - coalesce(sum(returned_to_lots.points), 0) as points
+    from givers
+    left join returned_to_lots
+        on
+            returned_to_lots.client_id = givers.client_id
+            and returned_to_lots.refund_id = givers.refund_id
+    where givers.is_told
+    group by
+        givers.client_id,
+        givers.refund_id,
+        givers.day,
+        givers.at,
+        givers.seen_at,
+        givers.points
+    having givers.points > coalesce(sum(returned_to_lots.points), 0);
+
     -- What a lot has again only by a later reading: then the days that earlier ones told stay as well.
     insert into returned_to_lots (client_id, kind, component_type, lot_id, seen_at, points)
     select
@@ -524,20 +549,7 @@ begin
                 client_id,
                 min(seen_at) as seen_at,
                 sum(points) as points
-            from (
-                select
-                    givers.client_id,
-                    givers.seen_at,
-                    givers.points - coalesce(sum(returned_to_lots.points), 0) as points
-                from givers
-                left join returned_to_lots
-                    on
-                        returned_to_lots.client_id = givers.client_id
-                        and returned_to_lots.refund_id = givers.refund_id
-                where givers.is_told
-                group by givers.client_id, givers.refund_id, givers.seen_at, givers.points
-            ) as of_refunds
-            where points > 0
+            from unreturned
             group by client_id
         ) as lacking
             on lacking.client_id = rises.client_id and lacking.seen_at < rises.seen_at

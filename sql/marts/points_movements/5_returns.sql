@@ -37,29 +37,7 @@ begin
         select
             *,
             sum(points) over (partition by client_id, seen_at order by at, refund_id) as through
-        from (
-            select
-                givers.client_id,
-                givers.refund_id,
-                givers.seen_at,
-                givers.at,
-                givers.day,
-                givers.points - coalesce(sum(returned_to_lots.points), 0) as points
-            from givers
-            left join returned_to_lots
-                on
-                    returned_to_lots.client_id = givers.client_id
-                    and returned_to_lots.refund_id = givers.refund_id
-            where givers.is_told
-            group by
-                givers.client_id,
-                givers.refund_id,
-                givers.seen_at,
-                givers.at,
-                givers.day,
-                givers.points
-        ) as of_refunds
-        where points > 0
+        from unreturned
     ) as open_refunds
     inner join (
         select
