@@ -215,6 +215,41 @@ def test_a_run_that_ends_after_a_newer_one_reaches_the_marts(
         assert _rows(warehouse, "mart", name) == _computed(warehouse, name), name
 
 
+def test_a_cheque_shared_by_a_publish_that_took_days_counts_once(
+    lively: RunningSimulator, warehouse: Warehouse, tmp_path: Path
+) -> None:
+    """Its rows have the time at which it began, before the marts were refreshed last."""
+    _sync(lively, warehouse, tmp_path, FIRST)
+    with warehouse.connect() as session:
+        session.execute(
+            """
+            with published as (
+                insert into core.operations
+                select (jsonb_populate_record(
+                    operations,
+                    jsonb_build_object(
+                        'client_id', other.client_id,
+                        'first_seen_at', now() - interval '3 days',
+                        'synced_at', now() - interval '3 days'
+                    )
+                )).*
+                from core.operations
+                cross join (select max(client_id) as client_id from core.operations) as other
+                where
+                    operations.cheque_id = operations.operation_id
+                    and operations.client_id <> other.client_id
+                returning client_id, synced_at
+            )
+            insert into refresh.changed_clients select distinct client_id, synced_at from published
+            """
+        )
+        session.execute("update refresh.marts set signature = 'another'")
+    refresh_marts(warehouse)
+    kept = _rows(warehouse, "mart", "cheques")
+    refresh_marts(warehouse, everything=True)
+    assert _rows(warehouse, "mart", "cheques") == kept
+
+
 @pytest.mark.slow
 def test_a_row_that_does_not_differ_is_not_rewritten(
     lively: RunningSimulator, warehouse: Warehouse, tmp_path: Path

@@ -35,13 +35,8 @@ open_conventions as (
         and conventions.convention <> 'spending_order'
 ),
 
-since as (
-    select coalesce(max(refreshed_at), '-infinity') as moment
-    from refresh.marts
-    where name = 'cheques'
-),
-
-sampled as (
+-- Materialized: for `exists`, the planner would compare each operation with each client of the sample.
+sampled as materialized (
     select
         operations.*,
         coalesce(operations.bonus_id, 0) <> 0 as is_bonus,
@@ -49,12 +44,12 @@ sampled as (
         and operations.operation_id = operations.cheque_id
         and coalesce(operations.bonus_id, 0) = 0 as is_cheque,
         coalesce(operations.bonus_source = parameters.burnt_bonus_source, false) as is_burn,
-        operations.synced_at > since.moment as is_new
-    from refresh.scope_operations as operations
+        operations.synced_at >= scope.changed_at as is_new
+    from refresh.scope
+    inner join refresh.scope_operations as operations on operations.client_id = scope.client_id
     cross join sized
-    cross join since
     cross join mart.parameters
-    where abs(hashint8(operations.client_id)::bigint) % sized.step = 0
+    where abs(hashint8(scope.client_id)::bigint) % sized.step = 0
 )
 
 select

@@ -3,17 +3,18 @@
 -- name: scope_changed_clients
 -- purpose: add the clients whose operations publishes changed to the scope of a refresh
 with taken as (
-    delete from refresh.changed_clients returning client_id
+    delete from refresh.changed_clients returning client_id, changed_at
 )
 
-insert into refresh.scope (client_id)
-select distinct client_id from taken;
+insert into refresh.scope (client_id, changed_at)
+select client_id, min(changed_at) as changed_at
+from taken
+group by client_id;
 
 -- name: scope_sharing_clients
 -- purpose: add clients who share cheques or lots with clients in scope to the scope of a refresh
 -- Checks the rows of clients in scope that are new or vanished since the last refresh: their cheques
--- may belong to another client too, and their lots may have moved to one. A margin of a day covers
--- publishes that began before that refresh and ended after it.
+-- may belong to another client too, and their lots may have moved to one.
 with changed as materialized (
     select
         operations.client_id,
@@ -22,14 +23,12 @@ with changed as materialized (
         operations.cheque_id,
         operations.deleted_at,
         coalesce(operations.bonus_source = parameters.friend_bonus_source, false) as is_of_friend
-    from refresh.scope_operations as operations
+    from refresh.scope
+    inner join refresh.scope_operations as operations
+        on
+            operations.client_id = scope.client_id
+            and operations.synced_at >= scope.changed_at
     cross join mart.parameters
-    where
-        operations.synced_at > (
-            select coalesce(max(marts.refreshed_at), '-infinity') - interval '1 day'
-            from refresh.marts
-            where marts.name = 'cheques'
-        )
 ),
 
 claims as (
