@@ -10,8 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lcm_pipeline.feeds import FEEDS
+from lcm_pipeline.settings import Settings
 from lcm_pipeline.simulator.server import RunningSimulator
+from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.warehouse.connection import Warehouse
+from tests.syncing import MARCH
 
 RequestCounts = Counter[tuple[str, str]]
 
@@ -25,6 +28,23 @@ def requests_since(simulator: RunningSimulator) -> RequestCounts:
     recent: Iterable[dict[str, Any]] = simulator.service.traffic.recent()
     simulator.service.traffic.reset()
     return Counter((_FEEDS[one["Endpoint"]].name, _reading_of(one)) for one in recent)
+
+
+def requests_of_clean_sync(
+    simulator: RunningSimulator, settings: Settings, warehouse: Warehouse
+) -> RequestCounts:
+    """Sync March into an empty warehouse, undisturbed; returns the requests that it took."""
+    requests_since(simulator)
+    engine = SyncEngine(settings, warehouse)
+    command = engine.begin_command(FEEDS, MARCH)
+    for feed in FEEDS:
+        engine.sync(feed, MARCH, command_id=command)
+    return requests_since(simulator)
+
+
+def repeated_readings(clean: RequestCounts, requests: RequestCounts) -> list[tuple[str, str]]:
+    """The readings that took more requests than an undisturbed sync needs for them."""
+    return [reading for reading, times in requests.items() if times > clean[reading]]
 
 
 def unfinished_feeds(warehouse: Warehouse) -> set[str]:

@@ -9,15 +9,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import dagster as dg
-import psycopg
 import pytest
 import redis
 
 from benchmarks import redis_broker
-from lcm_pipeline.feeds import CLIENT_FEEDS, FEEDS
+from lcm_pipeline.feeds import CLIENT_FEEDS
 from lcm_pipeline.orchestration.celery import workers
 from lcm_pipeline.orchestration.celery.broker import CeleryUsageError, build_app, require_broker
 from lcm_pipeline.orchestration.celery.workers import NO_WORKER, declared_queue, queue_of
@@ -26,12 +24,17 @@ from lcm_pipeline.orchestration.partitions import tags_for
 from lcm_pipeline.orchestration.storage.instance import dagster_instance
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.simulator.server import RunningSimulator
-from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.queries import migration_files
 from tests.commands import environment, run, running
 from tests.conftest import MakeSettings, Programme
-from tests.crash.repeats import RequestCounts, requests_since
+from tests.crash.repeats import (
+    RequestCounts,
+    repeated_readings,
+    requests_of_clean_sync,
+    requests_since,
+)
+from tests.databases import cloned_warehouse
 from tests.integration.postgres_users import tenant
 from tests.oracle import assert_exact
 from tests.pipeline import rabbitmq_broker
@@ -67,18 +70,10 @@ def source(programme: Programme) -> RunningSimulator:
 @pytest.fixture
 def clean(
     source: RunningSimulator, postgres: str, template: str, make_settings: MakeSettings
-) -> Iterator[RequestCounts]:
+) -> RequestCounts:
     """The requests of an undisturbed sync into a warehouse of its own."""
-    name = f"clean_{os.getpid()}"
-    with psycopg.connect(postgres, autocommit=True) as session:
-        session.execute(f"create database {name} template {template}".encode())
-        warehouse = Warehouse(urlsplit(postgres)._replace(path=f"/{name}").geturl())
-        engine = SyncEngine(make_settings(source, warehouse), warehouse)
-        command = engine.begin_command(FEEDS, MARCH)
-        for feed in FEEDS:
-            engine.sync(feed, MARCH, command_id=command)
-        session.execute(f"drop database {name} with (force)".encode())
-    yield requests_since(source)
+    with cloned_warehouse(postgres, template) as warehouse:
+        return requests_of_clean_sync(source, make_settings(source, warehouse), warehouse)
 
 
 @pytest.fixture
@@ -127,10 +122,6 @@ def _is_half_done(source: RunningSimulator, more: int = 0) -> bool:
     return bool(by_endpoint.get("OperationHistory", 0) >= 20 + more)
 
 
-def _repeated_readings(clean: RequestCounts, requests: RequestCounts) -> list[tuple[str, str]]:
-    return [reading for reading, times in requests.items() if times > clean[reading]]
-
-
 def _workers_by_step(instance: dg.DagsterInstance, run_id: str) -> dict[str, list[str]]:
     """The names of the workers that started each step, in order."""
     started_by: dict[str, list[str]] = {}
@@ -167,7 +158,7 @@ def test_the_steps_and_clients_of_a_killed_worker_are_taken_over(
             assert command.wait(PATIENCE) == 0, _text(tmp_path / "sync.log")
     assert_exact(source, warehouse, last=MARCH.last)
     # Each slot of the lost worker had up to _CONCURRENCY readings in flight.
-    assert len(_repeated_readings(clean, requests_since(source))) <= _SLOTS * _CONCURRENCY
+    assert len(repeated_readings(clean, requests_since(source))) <= _SLOTS * _CONCURRENCY
     settings = load_settings(home=tmp_path / "home", dagster_database_url=warehouse.url)
     with dagster_instance(settings) as instance:
         [sync] = instance.get_runs()
@@ -197,7 +188,7 @@ def test_ctrl_c_in_the_terminal_of_a_worker_lets_its_steps_end(
         assert workers[0].wait(PATIENCE) == 0
     assert "Warm shutdown" in _text(tmp_path / "one.log")
     assert_exact(source, warehouse, last=MARCH.last)
-    assert not _repeated_readings(clean, requests_since(source))
+    assert not repeated_readings(clean, requests_since(source))
 
 
 @pytest.mark.slow
@@ -267,7 +258,7 @@ def test_a_redis_that_comes_back_without_its_queue_ends_the_command_and_no_worke
             assert worker.poll() is None
             assert "Traceback" not in _text(tmp_path / f"{name}.log")
     assert_exact(source, warehouse, last=MARCH.last)
-    assert len(_repeated_readings(clean, requests_since(source))) <= 2 * _SLOTS * _CONCURRENCY
+    assert len(repeated_readings(clean, requests_since(source))) <= 2 * _SLOTS * _CONCURRENCY
 
 
 def _assert_doctor_names(tmp_path: Path, variables: dict[str, str]) -> None:
@@ -384,7 +375,7 @@ def test_a_stopped_or_killed_command_is_resumed_when_called_again(
         assert again.returncode == 0, again.stderr
     assert_exact(source, warehouse, last=MARCH.last)
     # At most once per slot: no reader was lost with the killed command.
-    assert len(_repeated_readings(clean, requests_since(source))) <= 2 * _SLOTS * _CONCURRENCY
+    assert len(repeated_readings(clean, requests_since(source))) <= 2 * _SLOTS * _CONCURRENCY
     settings = load_settings(home=tmp_path / "home", dagster_database_url=warehouse.url)
     with dagster_instance(settings) as instance:
         statuses = [one.status for one in instance.get_runs()]
