@@ -128,3 +128,15 @@ def test_the_demo_prints_how_to_serve_it_again_and_a_resync_changes_nothing(
         assert [(one["rows_written"], one["rows_deleted"]) for one in reports] == [(0, 0)] * 4
         verified = run(tmp_path, "verify", "--all", **variables)
         assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
+@pytest.mark.slow
+def test_the_demo_does_not_use_the_executor_and_the_first_day_of_the_settings(
+    tmp_path: Path,
+) -> None:
+    # Steps in other processes would read from the service of .env, which nothing serves here.
+    (tmp_path / ".env").write_text(
+        "LCM_API_URL=http://127.0.0.1:9/\nLCM_EXECUTOR=multiprocess\nLCM_START_DATE=2026-03-03\n"
+    )
+    demo = run(tmp_path, "demo", "--clients", "10", "--days", "2", "--today", "2026-03-03")
+    assert demo.returncode == 0, demo.stdout + demo.stderr

@@ -4,12 +4,13 @@ It never uses the warehouse or the API of the settings: it has its own folder in
 """
 
 import errno
+import os
 import shutil
 import sys
 import time
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 import msgspec
@@ -23,11 +24,11 @@ from lcm_pipeline.cli.commands.simulate import (
     programme_size,
 )
 from lcm_pipeline.cli.failures import INCOMPLETE
+from lcm_pipeline.cli.lazy_group import lazy_import
 from lcm_pipeline.cli.output import console, print_frame
 from lcm_pipeline.cli.progress_log import command_progress
 from lcm_pipeline.cli.results import print_reports, print_verification
 from lcm_pipeline.model.windows import Window
-from lcm_pipeline.orchestration.launch import materialize_window
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.simulator.configuration import SimulatorConfig
 from lcm_pipeline.simulator.server import RunningSimulator
@@ -36,6 +37,12 @@ from lcm_pipeline.verify.verify import verify_clients
 from lcm_pipeline.warehouse.access.frames import read_frame
 from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
 from lcm_pipeline.warehouse.migrations import drop_everything, migrate
+
+# Imported on first use: its definitions are made from the environment, which the demo changes.
+if TYPE_CHECKING:
+    from lcm_pipeline.orchestration import launch
+else:
+    launch = lazy_import("lcm_pipeline.orchestration.launch")
 
 _SEED = 20260301
 _VERIFIED = 50
@@ -65,8 +72,11 @@ def demo(
     )
     with _serve(config) as programme:
         console.print(f"A simulated programme of {clients} clients is served at {programme.url}")
+        # Dagster's days begin with the demo's. A step in another process would read the settings
+        # of .env, and sync the real programme.
+        os.environ |= {"LCM_START_DATE": str(start), "LCM_EXECUTOR": "in_process"}
         mine = load_settings(
-            api_url=programme.url, home=home, start_date=start, api_format="json",
+            api_url=programme.url, home=home, api_format="json",
             database_url=None, database_url_file=None, dagster_database_url=None,
             dagster_database_url_file=None, operator=None, username=None, token=None,
             token_file=None, password=None, password_file=None, site_code=None,
@@ -91,7 +101,7 @@ def _sync(settings: Settings, warehouse: Warehouse, window: Window) -> list[Sync
     migrate(warehouse)
     console.print(f"Syncing {window} into an embedded Postgres, through Dagster")
     with command_progress() as progress:
-        reports = materialize_window(settings, warehouse, window, progress)
+        reports = launch.materialize_window(settings, warehouse, window, progress)
     print_reports(reports)
     return reports
 
