@@ -3,6 +3,10 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from lcm_pipeline.warehouse.clock import MAX_CLOCK_SECONDS, describe_difference
+
+_WARN_CLOCK_SECONDS = 30
+
 
 class Level(StrEnum):
     """The result of a check. warn: it works today, but needs attention."""
@@ -20,3 +24,15 @@ class Finding:
     state: Level
     found: str
     advice: str = ""
+
+
+def clock_finding(name: str, ahead: float | None) -> Finding:
+    """Compare a clock with this machine's. ahead: seconds; None if it was not reported."""
+    if ahead is None:
+        return Finding(name, Level.OK, "not reported")
+    seconds = abs(ahead)
+    found = describe_difference(ahead) if seconds >= 1 else "agrees"
+    if seconds < _WARN_CLOCK_SECONDS:
+        return Finding(name, Level.OK, found)
+    state = Level.FAIL if seconds >= MAX_CLOCK_SECONDS else Level.WARN
+    return Finding(name, state, found, "synchronize both with NTP: days end by the clock")

@@ -2,23 +2,21 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from urllib.parse import urlsplit
 
 from lcm_pipeline.api.client import LoyaltyApi
 from lcm_pipeline.api.errors import AuthenticationError, BusinessError, LoyaltyApiError
 from lcm_pipeline.api.paging import read_page, read_registrations
-from lcm_pipeline.api.probe import UnreachableError, probe_service
-from lcm_pipeline.doctor.findings import Finding, Level
+from lcm_pipeline.api.probe import ServiceProbe, UnreachableError, probe_service
+from lcm_pipeline.doctor.findings import Finding, Level, clock_finding
 from lcm_pipeline.feeds import CLIENT_FEEDS, Feed
 from lcm_pipeline.model.pages import Page, PageRequest
 from lcm_pipeline.model.payloads import SERVICE_ZONE
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.transform.registrations import client_of
-from lcm_pipeline.warehouse.clock import MAX_CLOCK_SECONDS, describe_difference
 
 _WARN_CERTIFICATE_DAYS = 21
-_WARN_CLOCK_SECONDS = 30
 _PROBE_SECONDS = 15.0
 _ATTEMPTS = 2
 _MAX_DAYS, _MAX_CLIENTS = 7, 10
@@ -47,34 +45,24 @@ def check_service(settings: Settings) -> Iterator[Finding]:
         return
     through = " through a proxy" if settings.proxy() else ""
     yield Finding("service", Level.OK, f"{host} responds{through} in {probe.seconds * 1000:.0f} ms")
-    yield _check_tls(parts.hostname or "", probe.tls, probe.certificate_ends)
-    yield check_clock("clock of the service", probe.clock_ahead)
+    yield _check_tls(parts.hostname or "", probe)
+    yield clock_finding("clock of the service", probe.clock_ahead)
     yield from asyncio.run(_check_responses(settings))
 
 
-def _check_tls(host: str, tls: str | None, ends: datetime | None) -> Finding:
-    if tls is None:
+def _check_tls(host: str, probe: ServiceProbe) -> Finding:
+    if probe.tls is None:
         if host in ("localhost", "127.0.0.1", "::1"):
             return Finding("TLS", Level.OK, "plain HTTP, on this machine only")
         advice = "use https://: tokens and personal data can be read in transit"
         return Finding("TLS", Level.WARN, "plain HTTP, not encrypted", advice)
-    days = (ends - datetime.now(UTC)).days if ends else None
-    found = f"{tls}, certificate valid for {days} days" if days is not None else tls
-    if days is not None and days < _WARN_CERTIFICATE_DAYS:
+    if probe.certificate_ends is None:
+        return Finding("TLS", Level.OK, probe.tls)
+    days = (probe.certificate_ends - datetime.now(UTC)).days
+    found = f"{probe.tls}, certificate valid for {days} days"
+    if days < _WARN_CERTIFICATE_DAYS:
         return Finding("TLS", Level.WARN, found, "have the service's certificate renewed")
     return Finding("TLS", Level.OK, found)
-
-
-def check_clock(name: str, ahead: float | None) -> Finding:
-    """Compare a clock with this machine's. ahead: seconds; None if it was not reported."""
-    if ahead is None:
-        return Finding(name, Level.OK, "not reported")
-    seconds = abs(ahead)
-    found = describe_difference(ahead) if seconds >= 1 else "agrees"
-    if seconds < _WARN_CLOCK_SECONDS:
-        return Finding(name, Level.OK, found)
-    state = Level.FAIL if seconds >= MAX_CLOCK_SECONDS else Level.WARN
-    return Finding(name, state, found, "synchronize both with NTP: days end by the clock")
 
 
 async def _check_responses(settings: Settings) -> Sequence[Finding]:
@@ -106,17 +94,13 @@ async def _recent_clients(api: LoyaltyApi, settings: Settings) -> list[int]:
         day = today - timedelta(days=days_ago)
         if settings.start_date is not None and day < settings.start_date:
             continue
-        page = await read_registrations(api, _midnight(day), _midnight(day + timedelta(days=1)))
+        begins = datetime.combine(day, time())
+        page = await read_registrations(api, begins, begins + timedelta(days=1))
         # A client has a row for each of its cards; of XML, numbers are texts.
         client_ids = list(dict.fromkeys(filter(None, map(client_of, page.rows))))
         if client_ids:
             return client_ids[:_MAX_CLIENTS]
     return []
-
-
-def _midnight(day: date) -> datetime:
-    """Return the start of the day in the service's naive local time."""
-    return datetime(day.year, day.month, day.day)
 
 
 async def _measure_paging(
@@ -139,13 +123,11 @@ async def _measure_paging(
         from_zero = await read_page(api, feed.endpoint, client_id, PageRequest(0, 1))
     except LoyaltyApiError as error:
         return Finding(name, Level.FAIL, str(error), "run lcm doctor again, then ask the vendor")
-    first = [row.digest for row in page.rows[:2]]
-    base = 1
-    if [row.digest for row in short.rows[:1]] == first[:1]:
-        # Start=1 returned the first row. If Start=0 returned a different row, that one is row 0.
-        is_other = from_zero.rows and from_zero.rows[0].digest not in first
-        base = 0 if is_other else 1
-    found = f"rows are counted from {base}"
+    # If Start=1 returns the first row, and Start=0 neither it nor the second, that is row 0.
+    first_two = [row.digest for row in page.rows[:2]]
+    is_at_one = bool(short.rows) and short.rows[0].digest == first_two[0]
+    has_row_zero = is_at_one and from_zero.rows and from_zero.rows[0].digest not in first_two
+    found = f"rows are counted from {0 if has_row_zero else 1}"
     if len(short.rows) > 1:
         found += f"; a page of 1 returns {len(short.rows)}"
     if len(page.rows) < min(_total(page), length):
