@@ -39,12 +39,14 @@ def unknown_settings() -> list[str]:
     problems: dict[str, str] = {}
     for name, where in [*_names_in_env_file(), *((name, "") for name in os.environ)]:
         prefix, field = name[: len(PREFIX)].upper(), name[len(PREFIX) :].lower()
+        # LCM-TOKEN and LCM.TOKEN are slips too.
         prefix = prefix.replace("-", "_").replace(".", "_")
         if prefix != PREFIX or field in Settings.model_fields or field in problems:
             continue
         nearest = get_close_matches(field, Settings.model_fields, n=1)
         advice = f"did you mean {PREFIX}{nearest[0].upper()}?" if nearest else "see .env.example"
-        if (itself := field.removesuffix("_file")) != field and itself in Settings.model_fields:
+        itself = field.removesuffix("_file")
+        if itself in Settings.model_fields:
             advice = (
                 f"only secrets are read from files, such as {PREFIX}TOKEN_FILE: set"
                 f" {PREFIX}{itself.upper()} itself"
@@ -76,8 +78,8 @@ def _names_in_env_file() -> Iterator[tuple[str, str]]:
     malformed, names = [], set(os.environ)
     for binding in parse_stream(StringIO(text, newline=None)):
         # The parser counts blank lines before a statement as a part of it.
-        text = binding.original.string
-        blank_lines = text.count("\n", 0, len(text) - len(text.lstrip()))
+        statement = binding.original.string
+        blank_lines = statement.count("\n", 0, len(statement) - len(statement.lstrip()))
         where = f"{path}, line {binding.original.line + blank_lines}: "
         if binding.error or (binding.key is not None and binding.value is None):
             malformed.append(f"{where}expected NAME=VALUE, with every quote closed")
