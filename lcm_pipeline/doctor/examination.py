@@ -57,7 +57,7 @@ def _check_settings(settings: Settings) -> Iterator[Finding]:
         )  # fmt: skip
         return
     try:
-        settings.require_begun(settings.yesterday())
+        settings.require_begun()
     except SettingsError as error:
         yield Finding("start", Level.WARN, str(error), advice)
 

@@ -205,8 +205,9 @@ class Settings(BaseSettings):
         """The business day that ended last, in LCM_TIMEZONE."""
         return datetime.now(self.zone).date() - timedelta(days=1)
 
-    def require_begun(self, last_ended: date) -> None:
+    def require_begun(self) -> None:
         """Raise SettingsError if no day from LCM_START_DATE on has ended."""
+        last_ended = self.yesterday()
         if self.start_date is not None and self.start_date > last_ended:
             raise SettingsError(
                 f"LCM_START_DATE: no day from {self.start_date} on has ended in {self.timezone}:"

@@ -87,7 +87,7 @@ def sync(
     if names_days or yesterday:
         window = window_of(settings, last_ended if yesterday else day, first, last)
     if missing:
-        settings.require_begun(last_ended)
+        settings.require_begun()
     settings.required_api_url()
     with (
         command_progress(is_verbose=verbose, is_quiet=quiet, form=log_format) as progress,
