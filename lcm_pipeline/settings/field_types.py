@@ -14,6 +14,8 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import NoDecode
 
 SHORTEST_KEY = 16
+# Of 64 bits, as in the service and in Postgres.
+LARGEST_INTEGER = 2**63 - 1
 
 
 def _share(value: Any) -> float:
@@ -54,18 +56,18 @@ def _postgres_url(value: SecretStr) -> SecretStr:
 
 def _broker_url(value: SecretStr) -> SecretStr:
     expected = "expected redis://host:port/number or amqp://user:password@host:port/vhost"
+    text = value.get_secret_value().strip()
     try:
-        parts = urlsplit(value.get_secret_value().strip())
+        parts = urlsplit(text)
         host, _ = parts.hostname, parts.port
     except ValueError:
         raise ValueError(expected) from None
     if parts.scheme not in ("redis", "rediss", "amqp", "amqps") or not host:
         raise ValueError(expected)
     number = parts.path.strip("/") if parts.scheme.startswith("redis") else ""
-    has_blanks = re.search(r"\s", value.get_secret_value().strip()) is not None
-    if has_blanks or (number and not number.isdigit()):
+    if re.search(r"\s", text) or (number and not number.isdigit()):
         raise ValueError(expected)
-    return SecretStr(value.get_secret_value().strip())
+    return SecretStr(text)
 
 
 def _zone(value: str) -> str:
@@ -109,6 +111,14 @@ def _certificate_file(value: Path) -> Path:
     return path
 
 
+def _integer(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value().strip()
+    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST_INTEGER))
+    if not is_number or int(text) > LARGEST_INTEGER:
+        raise ValueError("expected a whole number, such as 12345")
+    return value
+
+
 def _long_key(value: SecretStr) -> SecretStr:
     if len(value.get_secret_value().strip()) < SHORTEST_KEY:
         raise ValueError(
@@ -119,6 +129,7 @@ def _long_key(value: SecretStr) -> SecretStr:
     return value
 
 
+Token = Annotated[SecretStr, AfterValidator(_integer)]
 PseudonymKey = Annotated[SecretStr, AfterValidator(_long_key)]
 Share = Annotated[float, NoDecode, BeforeValidator(_share)]
 ServiceUrl = Annotated[str, AfterValidator(_url_with_host)]

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from lcm_pipeline.settings.dotenv_file import unknown_settings
 from lcm_pipeline.settings.explain import explain
 from lcm_pipeline.settings.field_types import SHORTEST_KEY
-from lcm_pipeline.settings.model import LARGEST_INTEGER, PREFIX, Settings, SettingsError
+from lcm_pipeline.settings.model import PREFIX, Settings, SettingsError
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -28,29 +28,17 @@ def load_settings(**overrides: Any) -> Settings:
         problems += [explain(item) for item in error.errors()]
     if problems:
         raise SettingsError("\n".join(problems))
+    _require_consistency(settings)
+    return settings
+
+
+def _require_consistency(settings: Settings) -> None:
+    """Raise SettingsError where settings that are valid alone do not go together."""
     if settings.api_url is not None and not (settings.allow_http or _is_private(settings.api_url)):
         raise SettingsError(
             "LCM_API_URL: plain http sends the login and personal data unencrypted; give an https"
             " address, or set LCM_ALLOW_HTTP=1 if you control the network"
         )
-    if settings.token is not None:
-        token = settings.token.get_secret_value().strip()
-        is_number = token.isascii() and token.isdigit() and len(token) <= len(str(LARGEST_INTEGER))
-        if not is_number or int(token) > LARGEST_INTEGER:
-            raise SettingsError("LCM_TOKEN: expected a whole number, such as 12345")
-    _require_fit_keys(settings)
-    if (settings.username is None) != (settings.password is None):
-        missing = "LCM_USERNAME" if settings.username is None else "LCM_PASSWORD"
-        raise SettingsError(
-            f"LCM_USERNAME and LCM_PASSWORD go together: {missing} is not set, or empty"
-        )
-    if settings.api_url is not None:
-        settings.proxy()
-    return settings
-
-
-def _require_fit_keys(settings: Settings) -> None:
-    """Raise SettingsError where the old keys cannot have been keys of this warehouse."""
     # Nothing is hashed with old keys alone: the warehouse says what is missing, if it is.
     keys = settings.pseudonym_keys
     if any(len(key) < SHORTEST_KEY for key in keys[:-1]):
@@ -62,6 +50,13 @@ def _require_fit_keys(settings: Settings) -> None:
         raise SettingsError(
             "LCM_PSEUDONYM_OLD_KEYS: a key is listed twice, or is LCM_PSEUDONYM_KEY itself"
         )
+    if (settings.username is None) != (settings.password is None):
+        missing = "LCM_USERNAME" if settings.username is None else "LCM_PASSWORD"
+        raise SettingsError(
+            f"LCM_USERNAME and LCM_PASSWORD go together: {missing} is not set, or empty"
+        )
+    if settings.api_url is not None:
+        settings.proxy()
 
 
 def _secrets_in_files(settings: Settings) -> dict[str, str]:

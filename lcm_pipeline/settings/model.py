@@ -19,6 +19,7 @@ from lcm_pipeline.model.language import DEFAULT_LANGUAGE, Language
 from lcm_pipeline.model.pseudonyms import Pseudonyms
 from lcm_pipeline.proxies import ProxyError, find_proxy
 from lcm_pipeline.settings.field_types import (
+    LARGEST_INTEGER,
     BrokerUrl,
     CertificateFile,
     ExpandablePath,
@@ -27,6 +28,7 @@ from lcm_pipeline.settings.field_types import (
     PseudonymKey,
     ServiceUrl,
     Share,
+    Token,
     ZoneName,
 )
 
@@ -41,8 +43,6 @@ MAX_READERS = 64
 EARLIEST_START = date(1990, 1, 1)
 # Before the service existed. Each day from here on is a partition in Dagster's UI.
 _FIRST_DAY_WITHOUT_START = date(2015, 1, 1)
-# Of 64 bits, as in the service and in Postgres.
-LARGEST_INTEGER = 2**63 - 1
 
 
 class SettingsError(UsageError):
@@ -67,7 +67,7 @@ class Settings(BaseSettings):
     operator: int | None = Field(
         None, le=LARGEST_INTEGER, description="Operator id sent in every body"
     )
-    token: SecretStr | None = Field(None, description="Integer Token sent in every body")
+    token: Token | None = Field(None, description="Integer Token sent in every body")
     site_code: SecretStr | None = Field(None, description="SiteCode of a widget, in every body")
     username: str | None = Field(None, description="User of ManagerLogin, for the bearer token")
     password: SecretStr | None = Field(None, description="Password of ManagerLogin")

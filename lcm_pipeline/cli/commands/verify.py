@@ -12,7 +12,7 @@ from lcm_pipeline.cli.results import print_reports, print_verification
 from lcm_pipeline.cli.warehouse import existing_warehouse
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.settings import Settings, load_settings
-from lcm_pipeline.settings.model import LARGEST_INTEGER
+from lcm_pipeline.settings.field_types import LARGEST_INTEGER
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.verify.repair import refresh_after_repair, repair_clients
 from lcm_pipeline.verify.verify import Verification, verify_clients
