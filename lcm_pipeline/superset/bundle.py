@@ -7,7 +7,7 @@ build it from the warehouse that it is to show.
 
 import re
 from collections.abc import Mapping
-from uuid import NAMESPACE_URL, UUID, uuid5
+from uuid import NAMESPACE_URL, uuid5
 
 import msgspec
 
@@ -72,24 +72,27 @@ def build_bundle(definition: Definition, marts: Mapping[str, DescribedMart]) -> 
     for name in used:
         documents[f"datasets/{name}.yaml"] = {
             **dataset_of(name, definition.marts, marts[name]),
-            "uuid": str(uuid_of("dataset", name)),
+            "uuid": uuid_of("dataset", name),
             "version": _VERSION,
-            "database_uuid": str(uuid_of("database", _DATABASE)),
+            "database_uuid": uuid_of("database", _DATABASE),
         }
     for key, chart in charts.items():
         about = marts[chart.mart].comment
         file_name = "_".join(re.findall("[A-Za-z0-9]+", key))
         documents[f"charts/{file_name}.yaml"] = _chart(key, chart, definition.marts, about)
-    numbers = {key: number for number, key in enumerate(charts, start=1)}
+    placed = {
+        key: PlacedChart(chart, number, uuid_of("chart", key))
+        for number, (key, chart) in enumerate(charts.items(), start=1)
+    }
     datasets = {
         name: Dataset(
-            str(uuid_of("dataset", name)), frozenset(each.column for each in marts[name].columns)
+            uuid_of("dataset", name), frozenset(each.column for each in marts[name].columns)
         )
         for name in used
     }
     for dashboard in definition.dashboards:
         documents[f"dashboards/{dashboard.slug}.yaml"] = _dashboard(
-            dashboard, definition, numbers, datasets
+            dashboard, definition, placed, datasets
         )
     return {path: msgspec.yaml.encode(document) for path, document in documents.items()}
 
@@ -107,9 +110,9 @@ def _charts_by_key(definition: Definition) -> dict[str, Chart]:
     return charts
 
 
-def uuid_of(kind: str, name: str) -> UUID:
-    """The id of a database, dataset, chart or dashboard: the same on every machine."""
-    return uuid5(_NAMESPACE, f"{kind}/{name}")
+def uuid_of(kind: str, name: str) -> str:
+    """The UUID of a database, dataset, chart or dashboard: the same on every machine."""
+    return str(uuid5(_NAMESPACE, f"{kind}/{name}"))
 
 
 def _database() -> Document:
@@ -124,7 +127,7 @@ def _database() -> Document:
         "allow_dml": False,
         "allow_csv_upload": False,
         "extra": {"allows_virtual_table_explore": True, "engine_params": {}},
-        "uuid": str(uuid_of("database", _DATABASE)),
+        "uuid": uuid_of("database", _DATABASE),
         "version": _VERSION,
     }
 
@@ -138,20 +141,20 @@ def _chart(key: str, chart: Chart, marts: Marts, comment: str) -> Document:
         "params": params,
         "query_context": None,
         "cache_timeout": None,
-        "uuid": str(uuid_of("chart", key)),
+        "uuid": uuid_of("chart", key),
         "version": _VERSION,
-        "dataset_uuid": str(uuid_of("dataset", chart.mart)),
+        "dataset_uuid": uuid_of("dataset", chart.mart),
     }
 
 
 def _dashboard(
     dashboard: Dashboard,
     definition: Definition,
-    numbers: Mapping[str, int],
+    placed: Mapping[str, PlacedChart],
     datasets: Mapping[str, Dataset],
 ) -> Document:
     rows = [
-        PlacedRow(row.height, tuple(_place(prefix, chart, numbers) for chart in row.charts))
+        PlacedRow(row.height, tuple(placed[_chart_key(prefix, chart)] for chart in row.charts))
         for prefix, some in (("", definition.strip), (dashboard.slug, dashboard.rows))
         for row in some
     ]
@@ -167,15 +170,10 @@ def _dashboard(
             if each.chart.kind == "headline"
         ),
         "published": True,
-        "uuid": str(uuid_of("dashboard", dashboard.slug)),
+        "uuid": uuid_of("dashboard", dashboard.slug),
         "version": _VERSION,
         **page_of(dashboard, rows, definition.marts, datasets),
     }
-
-
-def _place(prefix: str, chart: Chart, numbers: Mapping[str, int]) -> PlacedChart:
-    key = _chart_key(prefix, chart)
-    return PlacedChart(chart, numbers[key], str(uuid_of("chart", key)))
 
 
 def _chart_key(prefix: str, chart: Chart) -> str:
