@@ -52,6 +52,11 @@ class Feed:
         return self.tables[0]
 
     @property
+    def all_tables(self) -> tuple[str, ...]:
+        """The names of all tables of core that its rows fill."""
+        return (*(table.name for table in self.tables), *self.name_tables, *self.other_tables)
+
+    @property
     def step(self) -> str:
         """The name of its step in a run: that of its asset, or of the feed if it has several."""
         return next(iter(self.assets)) if len(self.assets) == 1 else self.name

@@ -7,21 +7,19 @@ the example) repeat none of these.
 
 import re
 from collections.abc import Iterable, Mapping
-from functools import cache
 from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from lcm_pipeline.feeds import FEEDS
+from lcm_pipeline.superset.datasets import Document
 from lcm_pipeline.superset.definition import Definition, Metric, dashboards_folder, read_definition
 from lcm_pipeline.warehouse.access.dictionary import DescribedColumn, describe
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.definitions import marts
 from lcm_pipeline.warehouse.queries import query
-
-Document = dict[str, Any]
 
 _SCHEMAS = ("core", "core_live", "history", "mart")
 _HEAD = (
@@ -116,30 +114,18 @@ def _freshness(table: DescribedColumn) -> Document:
 
     A query, as dbt finds no time in a column of a table without rows, and fails.
     """
+    # Those that a refresh fills; plain views are as new as what they read.
+    stored_marts = {mart.name for mart in marts() if mart.kind != "view"}
     # dbt runs this SQL; the names come from the catalogue of the database.
     if table.schema == "core":
-        moment, source = "known_at", f"mart.readings where feed = '{_feed_of(table.table)}'"
-    elif table.schema == "mart" and table.table in _stored_marts():
+        feed = next(feed.name for feed in FEEDS if table.table in feed.all_tables)
+        moment, source = "known_at", f"mart.readings where feed = '{feed}'"
+    elif table.schema == "mart" and table.table in stored_marts:
         moment, source = "refreshed_at", f"mart.refreshes where mart_name = '{table.table}'"
     else:
         return {}
     loaded = f"select max({moment}) from {source}"  # noqa: S608
     return {"config": {"freshness": _FRESHNESS, "loaded_at_query": loaded}}
-
-
-def _feed_of(table: str) -> str:
-    """The feed that brings the rows of a table of core."""
-    return next(
-        feed.name
-        for feed in FEEDS
-        if table in (*(each.name for each in feed.tables), *feed.name_tables, *feed.other_tables)
-    )
-
-
-@cache
-def _stored_marts() -> frozenset[str]:
-    """The marts that a refresh fills; plain views are as new as what they read."""
-    return frozenset(mart.name for mart in marts() if mart.kind != "view")
 
 
 def _exposures(definition: Definition) -> Document:
