@@ -69,12 +69,12 @@ def _style(chart: Chart) -> Params:
     return params
 
 
-def _value_axis(chart: Chart, written: str) -> Params:
+def _value_axis(chart: Chart, number_format: str) -> Params:
     """The axis of the values; shares of a whole end at 100 %."""
     if chart.share:
         return {"contributionMode": "row", "y_axis_format": ".0%"} | _TO_THE_WHOLE
-    if chart.stacked and written == FORMATS["share"]:
+    if chart.stacked and number_format == FORMATS["share"]:
         return {"y_axis_format": ".0%"} | _TO_THE_WHOLE
-    if written == FORMATS["exact"]:
-        return {"y_axis_format": written} | _TO_THE_WHOLE | {"y_axis_bounds": [None, 1]}
-    return {"y_axis_format": written, "truncateXAxis": True}
+    if number_format == FORMATS["exact"]:
+        return {"y_axis_format": number_format} | _TO_THE_WHOLE | {"y_axis_bounds": [None, 1]}
+    return {"y_axis_format": number_format, "truncateXAxis": True}

@@ -12,12 +12,14 @@ _ALARMS = {"below": "<", "above": ">", "other than": "≠", "notice": ">"}
 
 def table(chart: Chart, marts: Marts) -> Params:
     """The parameters of a table of metrics by columns."""
-    params = _any_table(chart, marts) | {
+    params = _common_params(chart, marts) | {
         "query_mode": "aggregate",
         "groupby": list(chart.by),
         "metrics": list(chart.metrics),
         "time_grain_sqla": GRAINS["day"],
-        "conditional_formatting": [_alarm_format(*each) for each in chart.alarms.items()],
+        "conditional_formatting": [
+            _alarm_format(metric, condition) for metric, condition in chart.alarms.items()
+        ],
         "column_config": {
             name: {
                 "columnWidth": _TEXT_WIDTH
@@ -49,7 +51,7 @@ def table(chart: Chart, marts: Marts) -> Params:
 def rows(chart: Chart, marts: Marts) -> Params:
     """The parameters of a table of the mart's rows."""
     orders = (chart.order or "").split()
-    return _any_table(chart, marts) | {
+    return _common_params(chart, marts) | {
         "query_mode": "raw",
         "all_columns": list(chart.columns),
         "order_by_cols": [
@@ -88,7 +90,7 @@ def heatmap(chart: Chart, marts: Marts) -> Params:
     }
 
 
-def _any_table(chart: Chart, marts: Marts) -> Params:
+def _common_params(chart: Chart, marts: Marts) -> Params:
     return {
         "row_limit": chart.limit,
         "table_timestamp_format": DAYS[marts.language],
