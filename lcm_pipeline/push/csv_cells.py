@@ -62,34 +62,32 @@ def read_cell(column: str, cell: str) -> Any:
         text = wrapped[1].replace('""', '"').strip()
     elif digits := _TEXT_OF_DIGITS.fullmatch(text):
         text = digits[1]
-    return _READERS[column](text)
-
-
-def _read_text(text: str) -> str | None:
-    # Postgres stores any other text. Whether it can be sent is checked row by row.
-    if "\0" in text:
-        raise UnreadableCellError("expected a text without NUL characters")
-    return text or None
-
-
-def _typed_reader(expected: str, read: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Make a parser for cells that are not free text.
-
-    expected: the message for cells for which `read` returns None.
-    """
-
-    def read_typed(text: str) -> Any:
-        text = strip_format_characters(text).removeprefix("'").strip()
+    if column == REQUESTED_BY:
         if not text:
-            return None
-        if stands_for_no_value(text):
-            raise UnreadableCellError(NO_VALUE)
-        value = read(text)
-        if value is None:
-            raise UnreadableCellError(expected)
-        return value
-
-    return read_typed
+            raise UnreadableCellError("expected who requests the update; or leave the column out")
+        if reason := find_text_error(text):
+            raise UnreadableCellError(reason)
+        return text
+    if _KINDS.get(column) == "text":
+        # Postgres stores any other text. Whether it can be sent is checked row by row.
+        if "\0" in text:
+            raise UnreadableCellError("expected a text without NUL characters")
+        return text or None
+    text = strip_format_characters(text).removeprefix("'").strip()
+    if column == CLIENT_ID:
+        number = _parse_whole_number(text, bits=64)
+        if number is None:
+            raise UnreadableCellError("expected the number of a client")
+        return number
+    if not text:
+        return None
+    if stands_for_no_value(text):
+        raise UnreadableCellError(NO_VALUE)
+    parse, expected = _PARSERS[_KINDS[column]]
+    value = parse(text)
+    if value is None:
+        raise UnreadableCellError(expected)
+    return value
 
 
 def _parse_flag(text: str) -> bool | None:
@@ -156,34 +154,11 @@ def _refuse_scientific(text: str) -> None:
         )
 
 
-def _read_client(text: str) -> int:
-    number = _parse_whole_number(strip_format_characters(text).removeprefix("'").strip(), bits=64)
-    if number is None:
-        raise UnreadableCellError("expected the number of a client")
-    return number
-
-
-def _read_requester(text: str) -> str:
-    if not text:
-        raise UnreadableCellError("expected who requests the update; or leave the column out")
-    if reason := find_text_error(text):
-        raise UnreadableCellError(reason)
-    return text
-
-
-_KINDS: dict[FieldKind, Callable[[str], Any]] = {
-    "text": _read_text,
-    "flag": _typed_reader(
-        "expected true or false (or 1, 0, yes, no, да, нет, ИСТИНА, ЛОЖЬ)", _parse_flag
-    ),
-    "date": _typed_reader("expected a day such as 1990-05-31 or 31.05.1990", _parse_day),
-    "phone": _typed_reader(
-        "expected a phone of 10 digits, alone or after +7, 7 or 8", _parse_phone
-    ),
-    "gender": _typed_reader("expected 1 or М, -1 or Ж (or male, female), or 0", _parse_gender),
-}
-_READERS: dict[str, Callable[[str], Any]] = {
-    CLIENT_ID: _read_client,
-    **{field.column: _KINDS[field.kind] for field in PROFILE_FIELDS},
-    REQUESTED_BY: _read_requester,
+_KINDS = {field.column: field.kind for field in PROFILE_FIELDS}
+# The parser of a cell that is not a text, and what it expects of one for which it returns None.
+_PARSERS: dict[FieldKind, tuple[Callable[[str], Any], str]] = {
+    "flag": (_parse_flag, "expected true or false (or 1, 0, yes, no, да, нет, ИСТИНА, ЛОЖЬ)"),
+    "date": (_parse_day, "expected a day such as 1990-05-31 or 31.05.1990"),
+    "phone": (_parse_phone, "expected a phone of 10 digits, alone or after +7, 7 or 8"),
+    "gender": (_parse_gender, "expected 1 or М, -1 or Ж (or male, female), or 0"),
 }
