@@ -7,7 +7,7 @@ operations.py         rows of OperationHistory, and the phone in its envelope
 leads.py              rows of LeadsPagingInfo; the shortest example
 favourites.py         rows of ClientFavoriteDataInfo: offers and their goods
 favourite_envelope.py its envelope: numbers of the client and groups of goods
-staged_rows.py       collects records, bad rows and unknown fields; shared by all feeds
+staged_rows.py        collects records, bad rows and unknown fields; shared by all feeds
 rows.py               the bytes of a row as its payload and the fields that the payload lacks
 envelope.py           members of a response other than its rows, value by value
 values.py             moments, business days and money

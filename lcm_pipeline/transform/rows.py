@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Callable
 from decimal import Decimal
-from functools import cache, partial
+from functools import cache
 from typing import NamedTuple, NoReturn, TypeVar, cast
 
 import msgspec
@@ -86,18 +86,18 @@ def _refuse(raw: bytes, row_type: type[msgspec.Struct], error: Exception) -> NoR
         raw, lambda _, value: value.startswith(b'"') and _CONTROL.search(value) is not None
     ):
         raise InvalidValueError(f"{field}: holds a control character") from error
-    field = _first_field(raw, partial(_is_unreadable, row_type)) or "the row"
+
+    def is_unreadable(name: str, value: bytes) -> bool:
+        try:
+            value.decode()
+            decode_row(b"{%s:%s}" % (msgspec.json.encode(name), value), row_type)
+        except READ_ERRORS:
+            return True
+        return False
+
+    field = _first_field(raw, is_unreadable) or "the row"
     fault = "a number out of range" if isinstance(error, ArithmeticError) else "malformed JSON"
     raise InvalidValueError(f"{field}: {fault}") from error
-
-
-def _is_unreadable(row_type: type[msgspec.Struct], name: str, value: bytes) -> bool:
-    try:
-        value.decode()
-        decode_row(b"{%s:%s}" % (msgspec.json.encode(name), value), row_type)
-    except READ_ERRORS:
-        return True
-    return False
 
 
 def _first_field(raw: bytes, is_bad: Callable[[str, bytes], bool]) -> str | None:
