@@ -162,15 +162,16 @@ class _ExpectedProfiles:
         self._known |= {client_id: KnownProfile() for client_id in new}
         self._known |= known_profiles(session, new)
 
-    def validate(self, one: Candidate) -> ValidatedUpdate:
-        known = self._known[one.update.client_id]
+    def validate(self, candidate: Candidate) -> ValidatedUpdate:
+        client_id = candidate.update.client_id
+        known = self._known[client_id]
         # An update with an unknown outcome is sent again with the same values.
-        if one.sent_values:
-            validated = ValidatedUpdate(values=one.sent_values)
+        if candidate.sent_values:
+            validated = ValidatedUpdate(values=candidate.sent_values)
         else:
-            validated = validate_update(one.update, known, self._today)
+            validated = validate_update(candidate.update, known, self._today)
         taken = {c: v for c, v in validated.values.items() if c != POS_CODE}
-        self._known[one.update.client_id] = KnownProfile(
+        self._known[client_id] = KnownProfile(
             {**known.last_sent, **taken}, {**known.before, **taken}
         )
         return validated

@@ -100,8 +100,19 @@ class WriteBack:
         run = PushRun(
             self.settings, reconnecting, push, self.progress, most, self.service_timeout_seconds
         )
+
+        async def send_everything() -> None:
+            async with (
+                self.open_api(self.settings) as api,
+                sharing_limits(self.settings, self.warehouse, api.gate, Priority.PUSH),
+            ):
+                try:
+                    await run.send_everything(api)
+                finally:
+                    run.requests = api.counts.requests
+
         try:
-            asyncio.run(self._run(run))
+            asyncio.run(send_everything())
         except KeyboardInterrupt:
             end_push(reconnecting, push, "interrupted", requests=run.requests)
             raise
@@ -110,13 +121,3 @@ class WriteBack:
         if run.halted:
             raise PushStoppedError(report)
         return report
-
-    async def _run(self, run: PushRun) -> None:
-        async with (
-            self.open_api(self.settings) as api,
-            sharing_limits(self.settings, self.warehouse, api.gate, Priority.PUSH),
-        ):
-            try:
-                await run.send_everything(api)
-            finally:
-                run.requests = api.counts.requests

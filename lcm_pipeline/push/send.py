@@ -83,11 +83,11 @@ class PushRun:
     _has_logged_lost_request: bool = False
 
     def __post_init__(self) -> None:
-        rate = self.settings.max_rps
         concurrency = self.settings.concurrency
-        # With a rate limit, claim no more updates than can leave within a second: a claimed update
-        # that queues for the rate is in `sending` when the process is killed.
-        concurrency = concurrency if rate is None else min(concurrency, max(1, ceil(rate)))
+        if self.settings.max_rps is not None:
+            # Claim no more updates than can leave within a second: a claimed update that queues
+            # for the rate is in `sending` when the process is killed.
+            concurrency = min(concurrency, max(1, ceil(self.settings.max_rps)))
         self._slots = asyncio.Semaphore(concurrency)
         self._canary = Canary(self.settings.push_canary, self.settings.push_fuse, concurrency)
         self._budget = self.most
