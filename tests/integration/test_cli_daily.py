@@ -84,6 +84,8 @@ def test_options_over_a_week_of_syncs(
     again = run(tmp_path, "sync", "--missing", **variables)
     assert (again.returncode, "nothing to sync" in again.stdout) == (0, True)
     assert are_up_to_date(warehouse)
+    for_machines = run(tmp_path, "sync", "--missing", "--log-format", "json", **variables)
+    assert json.loads(for_machines.stdout) == {"reports": []}
 
     listed = json.loads(run(tmp_path, "runs", "--json", **variables).stdout)["runs"]
     assert {one["state"] for one in listed} == {"published"}

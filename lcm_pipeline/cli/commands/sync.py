@@ -100,7 +100,9 @@ def sync(
         else:
             outcome = _sync(settings, window, chosen, progress, last_ended)
     if outcome is None:
-        if not quiet:
+        if log_format is LogFormat.JSON:
+            print_json({"reports": []})
+        elif not quiet:
             typer.echo(f"every day through {last_ended} is complete: nothing to sync")
         return
     if log_format is LogFormat.JSON:
