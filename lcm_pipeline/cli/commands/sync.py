@@ -21,7 +21,6 @@ from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.sync.progress import Progress
 from lcm_pipeline.sync.report import SyncReport
 from lcm_pipeline.warehouse.access.rights import require_new_months
-from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.migrations import have_old_marts
 from lcm_pipeline.warehouse.missing_days import missing_window
 from lcm_pipeline.warehouse.preparation import programme_warehouse
@@ -145,7 +144,8 @@ def _sync(
 ) -> _Outcome | None:
     """Sync the window, or the missing days if it is None; returns None if none is missing.
 
-    If no day is missing, an earlier sync may have ended before its marts, which are refreshed then.
+    If no day is missing, an earlier sync may have failed, or been killed, before its marts: they
+    are refreshed then.
     """
     # Checked first: a missing setting must not be found only on a day that has something to read.
     if settings.executor != "in_process":
@@ -153,8 +153,12 @@ def _sync(
     with programme_warehouse(settings) as warehouse:
         window = window or missing_window(warehouse, settings.start_date, last_ended)
         if window is None:
-            if feeds is None:
-                _refresh_late_marts(settings, warehouse, progress)
+            # Marts of an older version stay as they are: `lcm migrate` says why.
+            if feeds is None and not (
+                have_old_marts(warehouse) or refresh.are_up_to_date(warehouse)
+            ):
+                log.info("every day is complete, and the marts are older: refreshing them")
+                launch.materialize_marts(settings, warehouse, progress)
             return None
         log.info("reading %s into %s", window, warehouse.location)
         require_new_months(warehouse)
@@ -164,16 +168,6 @@ def _sync(
             )
         except run_failures.DaysSyncedError as failed:
             return _Outcome(window, failed.reports, failed)
-
-
-def _refresh_late_marts(settings: Settings, warehouse: Warehouse, progress: Progress) -> None:
-    """Refresh marts that are older than the facts: a sync failed, or was killed, after its feeds.
-
-    Marts of an older version stay as they are: `lcm migrate` says why.
-    """
-    if not (have_old_marts(warehouse) or refresh.are_up_to_date(warehouse)):
-        log.info("every day is complete, and the marts are older: refreshing them")
-        launch.materialize_marts(settings, warehouse, progress)
 
 
 def _sync_clients(
