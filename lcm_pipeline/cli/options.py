@@ -109,7 +109,7 @@ def window_of(
         )
     begins = settings.first_partition
     if window.first < begins:
-        begun = f"LCM_START_DATE, {begins}" if settings.start_date else f"{begins}"
+        begun = f"LCM_START_DATE, {begins}" if settings.start_date else str(begins)
         advice = "correct it" if settings.start_date else "set LCM_START_DATE"
         raise typer.BadParameter(
             f"{window.first} is before {begun}: if the programme began earlier, {advice}"

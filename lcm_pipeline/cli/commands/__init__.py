@@ -39,7 +39,7 @@ HELP_LINES = {
         "Upgrade the schema of the warehouse, and grant the group roles any missing privileges."
     ),
     "upgrade-home": "Upgrade the embedded Postgres of LCM_HOME to the installed major version.",
-    "docs": ("Write the data dictionary: every table, view and column, with its comment."),
+    "docs": "Write the data dictionary: every table, view and column, with its comment.",
     "ui": "Run Dagster's web interface: assets, runs, schedules, backfills.",
     "worker": "Run steps of syncs with LCM_EXECUTOR=celery, until stopped.",
     "dashboards": "Run Superset with the dashboards of the warehouse, on this machine only.",

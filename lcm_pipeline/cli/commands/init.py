@@ -102,7 +102,7 @@ def _ask_for(
 ) -> str | None:
     """Ask until the answer is a valid value of the setting; None if it is empty."""
     while True:
-        answer = _text(question, default=default, is_secret=is_secret)
+        answer = _prompt(question, default=default, is_secret=is_secret)
         if not answer and is_optional:
             return None
         if not answer:
@@ -123,7 +123,7 @@ def _ask_for(
             return answer
 
 
-def _text(question: str, *, default: str = "", is_secret: bool = False) -> str:
+def _prompt(question: str, *, default: str = "", is_secret: bool = False) -> str:
     # Without a terminal the answers come from a file or a pipe, which has no echo to hide.
     is_hidden = is_secret and sys.stdin.isatty()
     with needing_a_terminal(

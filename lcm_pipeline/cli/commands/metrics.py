@@ -50,7 +50,7 @@ class WarehouseCollector(Collector):
                 "Marts that are older than the facts.",
                 value=len(status.marts_behind),
             )
-        yield from _of_feeds(status, yesterday)
+        yield from _feed_metrics(status, yesterday)
         failed = GaugeMetricFamily(
             "lcm_last_run_failed", "Whether the newest run failed or was stopped.", labels=["feed"]
         )
@@ -155,7 +155,7 @@ def _serve(registry: CollectorRegistry, host: str, port: int) -> None:
     thread.join()
 
 
-def _of_feeds(status: WarehouseStatus, yesterday: date) -> Iterator[Metric]:
+def _feed_metrics(status: WarehouseStatus, yesterday: date) -> Iterator[Metric]:
     def behind(feed: FeedOverview) -> float | None:
         return feed.days_behind(yesterday)
 

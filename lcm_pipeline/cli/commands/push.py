@@ -86,13 +86,13 @@ def push(
             "--show-values shows names and phones, so it works only on a terminal, not in a pipe, a"
             " file or a log. Run lcm push --dry-run without it there"
         )
-    if is_dry and undo is None:
-        code = _preview(settings, csv, most, shows_values=shows_values)
-    elif is_dry and undo is not None:
-        code = _preview_undo(settings, undo, shows_values=shows_values)
-    else:
+    if not is_dry:
         settings.required_api_url()
         code = _send(settings, csv, most) if undo is None else _undo(settings, undo, most)
+    elif undo is None:
+        code = _preview(settings, csv, most, shows_values=shows_values)
+    else:
+        code = _preview_undo(settings, undo, shows_values=shows_values)
     if code:
         raise typer.Exit(code)
 

@@ -78,8 +78,9 @@ def sql(
         if psql is None:
             code = _prompt(warehouse, role, statement)
         else:
-            options = [*(["--csv"] if as_csv else [])]
-            options += [] if statement is None else ["--command", statement]
+            options = ["--csv"] if as_csv else []
+            if statement is not None:
+                options += ["--command", statement]
             words, environment = psql_command(psql, warehouse, role, options)
             # psql itself cancels its statement, and the embedded server must not stop.
             with handling_signals({signal.SIGINT: signal.SIG_IGN}):
