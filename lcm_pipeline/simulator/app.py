@@ -44,11 +44,11 @@ class SimulatorApp:
         path, method = scope["path"], scope["method"]
         body = await _read_body(receive)
         if path.startswith(control.PATH):
-            reply: Reply | None = message_reply(
-                403, "The control API is for clients on this machine only."
-            )
+            reply: Reply | None
             if scope["client"] and scope["client"][0] in _LOOPBACK:
                 reply = control.control(self._service, method, path, body)
+            else:
+                reply = message_reply(403, "The control API is for clients on this machine only.")
         elif path.lower() == f"{self._base}managerlogin".lower():
             reply = await self._handle_login(scope, receive, body)
         elif (endpoint := self._routes.get(path.lower())) is None:

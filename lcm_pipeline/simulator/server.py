@@ -5,10 +5,12 @@ import socket
 import threading
 from collections.abc import Callable
 from typing import cast
+from urllib.parse import urljoin
 
 import uvicorn
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
+from lcm_pipeline.simulator import control
 from lcm_pipeline.simulator.app import SimulatorApp, Transports
 from lcm_pipeline.simulator.configuration import SimulatorConfig
 from lcm_pipeline.simulator.service import Service, build_service
@@ -124,8 +126,7 @@ class RunningSimulator:
     @property
     def control_url(self) -> str:
         """Where the control API is: the host's root, whatever the prefix."""
-        scheme, _, rest = self.url.partition("://")
-        return f"{scheme}://{rest.split('/')[0]}/_control/"
+        return urljoin(self.url, control.PATH)
 
     def stop(self) -> None:
         """Close the server and wait for its thread; calls that hang are cut."""
