@@ -4,6 +4,8 @@ Until the end of the opening, newcomers are a given number; later days go on at 
 as long as the clock is moved.
 """
 
+from math import ceil
+
 from lcm_pipeline.simulator import bonuses, purchases, registrations
 from lcm_pipeline.simulator.endpoints import ENDPOINTS
 from lcm_pipeline.simulator.moments import DAY, HOUR, MINUTE, moment_within
@@ -17,7 +19,7 @@ class Calendar:
         self._programme = programme
         self._start = start
         self._opening_end = opening_end
-        self._pace = clients / max(1, -(-(opening_end - start) // DAY))
+        self._pace = clients / max(1, ceil((opening_end - start) / DAY))
         for number in range(clients):
             heavy = number == 0 and programme.habits.heavy_operations > 0
             registrations.plan_registration(

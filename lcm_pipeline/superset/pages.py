@@ -7,6 +7,7 @@ period that begins within a month would drop the whole month.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 from lcm_pipeline.model.language import Language
@@ -143,7 +144,7 @@ def _chart(placed: PlacedChart, parents: list[str], height: int) -> list[Part]:
         "meta": {"width": chart.width, "background": "BACKGROUND_TRANSPARENT"},
     }
     within = [*parents, column["id"]]
-    lines = -(-len(chart.note or "") // (_LETTERS_A_COLUMN * chart.width))
+    lines = ceil(len(chart.note or "") / (_LETTERS_A_COLUMN * chart.width))
     note_height = _NOTE_HEIGHT + _LINE_HEIGHT * (lines - 1)
     note = {
         "type": "MARKDOWN",
