@@ -15,11 +15,11 @@ The folders, top down; each imports only those below it:
     warehouse      owns psycopg: sessions, locks, migrations, status, and six packages: ingest
                      (runs, tasks, publish), marts, outbox, access, privacy, embedded (a server)
     settings       every LCM_* variable
-    feeds          the registry: one entry a feed
+    feeds          the registry: one entry per feed
     transform      payload rows to table records, pure functions
     reading        the proof of one client's history: scan, seams, growth, fingerprint; pure
     proxies        which proxy the usual environment variables name for an address
-    files          files: shipped with the package, replaced atomically, secret
+    files          files: shipped with the package, replaced atomically; the end of a log
     waiting        waits for a condition, for some seconds at most
     ports          whether a server can listen on a TCP port, and who does
     processes      handles signals for a while, and ends a process with its parent

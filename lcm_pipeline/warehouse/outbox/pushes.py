@@ -26,7 +26,7 @@ class Push:
 class PushReport:
     """The result of a push: counts of updates by status, see the columns of outbox.pushes.
 
-    status: done, stopped (by the push fuse) or failed; error says why. seconds: wall time.
+    status: done, stopped (error says why) or interrupted. seconds: wall time.
     """
 
     push_id: int
