@@ -83,7 +83,11 @@ def is_transient(error: psycopg.Error) -> bool:
         return _contains(error, _POOLER)
     if error.sqlstate is not None:
         return error.sqlstate.startswith(_CONNECTION_LOST)
-    return isinstance(error, psycopg.OperationalError) and not _is_refusal(error)
+    # A server that is not busy, and refuses the connection, will refuse it again.
+    is_refused = _contains(error, _REFUSAL) and not _contains(
+        error, (*_STARTING_UP, *_FULL, *_POOLER)
+    )
+    return isinstance(error, psycopg.OperationalError) and not is_refused
 
 
 def is_starting_up(error: psycopg.Error) -> bool:
@@ -97,11 +101,6 @@ def advice_on_connections(message: str) -> str | None:
         if any(phrase in message for phrase in phrases):
             return f"{advice}. See docs/postgres.md for how many connections a command opens"
     return None
-
-
-def _is_refusal(error: psycopg.Error) -> bool:
-    """Whether a server refused the connection for another reason than being busy."""
-    return _contains(error, _REFUSAL) and not _contains(error, (*_STARTING_UP, *_FULL, *_POOLER))
 
 
 def _contains(error: psycopg.Error, phrases: tuple[str, ...]) -> bool:
