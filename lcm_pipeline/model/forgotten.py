@@ -1,7 +1,7 @@
 """Erased clients, stored as keyed hashes only, so that they cannot be identified."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import blake2b
 
 from lcm_pipeline.model.errors import UsageError
@@ -16,7 +16,7 @@ class Forgotten:
     """The erased clients. keys: secrets. hashes: of the clients, each with one of the keys."""
 
     keys: tuple[bytes, ...] = ()
-    hashes: frozenset[bytes] = field(default=frozenset())
+    hashes: frozenset[bytes] = frozenset()
 
     def __bool__(self) -> bool:
         return bool(self.hashes)

@@ -9,7 +9,7 @@ added without knowing the numbers, and a number that is read again passes the wh
 """
 
 import hmac
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.model.forgotten import key_digest
@@ -26,7 +26,7 @@ class PseudonymKeyError(UsageError):
 class Pseudonyms:
     """The keys, oldest first. Falsy without keys: then numbers are stored unchanged."""
 
-    keys: tuple[bytes, ...] = field(default=(), repr=False)
+    keys: tuple[bytes, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.keys)
