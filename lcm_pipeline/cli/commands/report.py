@@ -74,7 +74,7 @@ def report(
     with requires_extra("report", "lcm report"):
         from lcm_pipeline.reporting.reports import make_period_report, make_report
     settings = load_settings()
-    if sum(option is not None for option in (day, yesterday or None, week, month)) > 1:
+    if sum((day is not None, yesterday, week is not None, month is not None)) > 1:
         raise typer.BadParameter("give one of --date, --yesterday, --week and --month")
     if yesterday:
         day = settings.yesterday()

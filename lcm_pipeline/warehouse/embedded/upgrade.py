@@ -237,11 +237,11 @@ def _differences(before: Contents, after: Contents) -> str:
     different = sorted(
         key for key in before.keys() | after.keys() if before.get(key, -1) != after.get(key, -1)
     )
-    lines = [
-        f"{kind} {name} of database {database}: {before.get(key)} before, {after.get(key)} after"
-        for key in different[:_MAX_DIFFERENCES]
-        for database, kind, name in [key]
-    ]
+    lines = []
+    for key in different[:_MAX_DIFFERENCES]:
+        database, kind, name = key
+        counts = f"{before.get(key)} before, {after.get(key)} after"
+        lines.append(f"{kind} {name} of database {database}: {counts}")
     return "\n".join(lines)
 
 
