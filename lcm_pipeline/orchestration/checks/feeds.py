@@ -40,7 +40,7 @@ def _totals_agree(sync: SyncResource, feed: Feed, _window: Window) -> dg.AssetCh
 
 def _keys_are_unique(sync: SyncResource, feed: Feed, _window: Window) -> dg.AssetCheckResult:
     count = reconcile.duplicate_keys(sync.warehouse, feed)
-    return _none_of("doubled", count, f"{feed.name}: {count} keys are live more than once")
+    return _expect_none("doubled", count, f"{feed.name}: {count} keys are live more than once")
 
 
 def _one_client_has_each_row(
@@ -48,16 +48,16 @@ def _one_client_has_each_row(
 ) -> dg.AssetCheckResult:
     count = reconcile.shared_keys(sync.warehouse, feed)
     problem = f"{feed.name}: {count} rows are live under two clients"
-    result = _none_of("shared", count, problem)
+    result = _expect_none("shared", count, problem)
     return result._replace(severity=dg.AssetCheckSeverity.WARN)
 
 
 def _no_orphans(sync: SyncResource, feed: Feed, _window: Window) -> dg.AssetCheckResult:
     count = reconcile.orphans(sync.warehouse, feed)
-    return _none_of("orphans", count, f"{feed.name}: {count} rows of unknown clients")
+    return _expect_none("orphans", count, f"{feed.name}: {count} rows of unknown clients")
 
 
-def _none_of(name: str, count: int, problem: str) -> dg.AssetCheckResult:
+def _expect_none(name: str, count: int, problem: str) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         passed=count == 0, description=problem if count else None, metadata={name: count}
     )
