@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections import Counter
 from typing import Protocol
 
 logger = logging.getLogger(__name__)
@@ -33,8 +34,8 @@ class LoggedProgress:
     """Logs the progress of each feed, every ten seconds."""
 
     def __init__(self) -> None:
-        self._done: dict[str, int] = {}
-        self._failed: dict[str, int] = {}
+        self._done = Counter[str]()
+        self._failed = Counter[str]()
         self._totals: dict[str, int] = {}
         self._logged_at = time.monotonic()
 
@@ -44,12 +45,12 @@ class LoggedProgress:
 
     def advance(self, feed: str, count: int) -> None:
         """Count, and log from time to time."""
-        self._done[feed] = self._done.get(feed, 0) + count
+        self._done[feed] += count
         self._log_sometimes(feed)
 
     def fail(self, feed: str, count: int) -> None:
         """Count, and log from time to time."""
-        self._failed[feed] = self._failed.get(feed, 0) + count
+        self._failed[feed] += count
         self._log_sometimes(feed)
 
     def finish(self, feed: str) -> None:
@@ -68,12 +69,10 @@ class LoggedProgress:
             logger.info("%s: %s%s%s", feed, self._counted(feed), counted, self._pending(feed))
 
     def _counted(self, feed: str) -> int:
-        done = self._done.get(feed, 0)
         if feed not in self._totals:
-            return done
+            return self._done[feed]
         # A reading that was lost with the database's memory, or is in doubt, is done twice.
-        return max(0, min(done, self._totals[feed] - self._failed.get(feed, 0)))
+        return max(0, min(self._done[feed], self._totals[feed] - self._failed[feed]))
 
     def _pending(self, feed: str) -> str:
-        failed = self._failed.get(feed, 0)
-        return f", {failed} pending" if failed else ""
+        return f", {self._failed[feed]} pending" if self._failed[feed] else ""
