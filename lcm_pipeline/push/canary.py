@@ -26,14 +26,14 @@ class Canary:
     trial_size: int
     fuse: float
     concurrency: int
-    responses: int = 0
-    _tried: int = 0
-    _accepted: int = 0
-    _failed_in_trial: int = 0
-    _in_a_row: int = 0
-    _refusals: list[int | None] = field(default_factory=list)
-    _not_sent: int = 0
-    _last_without_response: AttemptResult | None = None
+    responses: int = field(default=0, init=False)
+    _tried: int = field(default=0, init=False)
+    _accepted: int = field(default=0, init=False)
+    _failed_in_trial: int = field(default=0, init=False)
+    _in_a_row: int = field(default=0, init=False)
+    _refusals: list[int | None] = field(default_factory=list, init=False)
+    _not_sent: int = field(default=0, init=False)
+    _last_without_response: AttemptResult | None = field(default=None, init=False)
 
     @property
     def trial_left(self) -> int:

@@ -74,13 +74,15 @@ class PushRun:
     progress: Progress
     most: int | None
     service_timeout_seconds: float
-    halted: str | None = None
-    requests: int = 0
-    _held_back: set[int] = field(default_factory=set)
-    _responses_before: dict[int, int] = field(default_factory=dict)
-    _unexpected: UnexpectedErrorLog = field(default_factory=lambda: UnexpectedErrorLog(logger))
-    _has_logged_wait: bool = False
-    _has_logged_lost_request: bool = False
+    halted: str | None = field(default=None, init=False)
+    requests: int = field(default=0, init=False)
+    _held_back: set[int] = field(default_factory=set, init=False)
+    _responses_before: dict[int, int] = field(default_factory=dict, init=False)
+    _unexpected: UnexpectedErrorLog = field(
+        default_factory=lambda: UnexpectedErrorLog(logger), init=False
+    )
+    _has_logged_wait: bool = field(default=False, init=False)
+    _has_logged_lost_request: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         concurrency = self.settings.concurrency

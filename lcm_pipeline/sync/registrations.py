@@ -81,9 +81,9 @@ class _PeriodLength:
     """How long a requested period is: shorter after a failure, longer after steady success."""
 
     length: timedelta
-    _succeeded: timedelta = timedelta(0)
-    _consecutive: int = 0
-    _needed: int = _SUCCESSES_TO_GROW
+    _succeeded: timedelta = field(default=timedelta(0), init=False)
+    _consecutive: int = field(default=0, init=False)
+    _needed: int = field(default=_SUCCESSES_TO_GROW, init=False)
 
     def succeed(self, length: timedelta) -> None:
         """Record that a period of that length succeeded."""
@@ -142,13 +142,13 @@ class _Day:
                 )
             poll.has_null = poll.has_null or page.is_null
             # Periods overlap by the margin.
-            poll.rows += [row for row in page.rows if row.key not in seen and self._has(row)]
+            poll.rows += [row for row in page.rows if row.key not in seen and self._accepts(row)]
             seen.update(row.key for row in page.rows)
             self._period.succeed(until - at)
             at = until
         return poll
 
-    def _has(self, row: SourceRow) -> bool:
+    def _accepts(self, row: SourceRow) -> bool:
         """Whether a row is of this day, or of no readable day, and not of an erased person."""
         if registered_on(row, self._source.zone, self.latest) not in (self._day, None):
             return False
