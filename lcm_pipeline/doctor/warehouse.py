@@ -11,6 +11,7 @@ from lcm_pipeline.warehouse.diagnosis import problem_with_keys, read_facts, tabl
 from lcm_pipeline.warehouse.errors import NothingSyncedError
 from lcm_pipeline.warehouse.migrations import SchemasOfOthersError, have_old_marts
 from lcm_pipeline.warehouse.programme import programme_of, stored_programme
+from lcm_pipeline.warehouse.schema import ChangedSchemaError
 from lcm_pipeline.warehouse.status import WarehouseStatus, read_status
 
 
@@ -74,6 +75,9 @@ def _check_schema(settings: Settings, warehouse: Warehouse, *, is_new: bool) -> 
         return
     except SchemasOfOthersError as error:
         yield Finding("schema", Level.FAIL, str(error), "correct LCM_DATABASE_URL")
+        return
+    except ChangedSchemaError as error:
+        yield Finding("schema", Level.FAIL, str(error), "correct that, then run lcm doctor again")
         return
     except UserError as error:
         yield Finding("schema", Level.FAIL, str(error), "lcm migrate")

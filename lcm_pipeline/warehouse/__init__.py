@@ -14,7 +14,7 @@ sessions.py          a session that reconnects when it is lost
 transient_errors.py  which errors a retry may overcome
 errors.py            errors that the user can fix;  redaction.py  errors without the rows they quote
 queries.py           the statements of sql/, by name
-migrations.py        creates and upgrades the schema
+migrations.py        creates and upgrades the schema;  schema.py  whether its columns are there
 preparation.py       opens the warehouse of the programme for work that calls the API
 clock.py             its clock, compared with ours
 programme.py         the programme whose data it holds;  identity.py  which database it is

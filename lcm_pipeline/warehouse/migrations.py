@@ -27,6 +27,7 @@ from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.errors import NothingSyncedError, WarehouseUnavailableError
 from lcm_pipeline.warehouse.marts.install import MartInUseError, definitions_differ, install_marts
 from lcm_pipeline.warehouse.queries import fetch_column, fetch_value, migration_files, query
+from lcm_pipeline.warehouse.schema import require_columns
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,8 @@ def migrate(warehouse: Warehouse, *, marts_may_wait: bool = False) -> list[str]:
 
     marts_may_wait: where views of other users block new marts, warn and leave the old marts: facts
     can be published without them, see `have_old_marts`. Raises MigrationError, NewerSchemaError, or
-    WarehouseUnavailableError if the user lacks rights or the database belongs to something else.
+    WarehouseUnavailableError if the user lacks rights, the database belongs to something else, or a
+    table or column is missing (ChangedSchemaError).
     """
     applied: list[str] = []
     deadline = time.monotonic() + _RETRY_SECONDS
@@ -76,6 +78,8 @@ def _migrate(warehouse: Warehouse, applied: list[str], *, marts_may_wait: bool) 
         _require_no_schemas_of_others(session, warehouse)
         rights.require_use(session)
         is_behind = _is_behind(session)
+        if not is_behind:
+            require_columns(session, warehouse)
         was_killed = not is_behind and fetch_value(session, "has_begun_migration")
         if not (is_behind or was_killed or not _has_feeds(session) or definitions_differ(session)):
             return
@@ -138,10 +142,14 @@ def require_current_schema(session: Session, warehouse: Warehouse) -> None:
     """Check that a command that only reads can use the schema; changes nothing.
 
     Raises NothingSyncedError if there is none, WarehouseUnavailableError if it is of an older
-    version, NewerSchemaError if it is of a newer one. Skips the check for a user who may not read
-    the ledger of migrations: a missing table then fails the query that reads it.
+    version, NewerSchemaError if it is of a newer one, ChangedSchemaError if it lacks a table or a
+    column. Skips the check for a user who may not read the ledger of migrations: a missing table
+    then fails the query that reads it.
     """
-    if not _find_ledger(session, warehouse) or not _is_behind(session):
+    if not _find_ledger(session, warehouse):
+        return
+    if not _is_behind(session):
+        require_columns(session, warehouse)
         return
     known = _applied(session)
     missing = [path.name for path in migration_files() if path.name not in known]

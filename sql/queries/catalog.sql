@@ -235,6 +235,28 @@ where
     )
 order by table_name;
 
+-- name: missing_columns
+-- purpose: which of some tables and columns do not exist; of a missing table only its own name
+-- parameters: schemas, tables, names: schema, table and name of each column
+select distinct
+    wanted.schema_name || '.' || wanted.table_name
+    || case when pg_class.oid is null then '' else '.' || wanted.column_name end as name
+from unnest(%(schemas)s::text[], %(tables)s::text[], %(names)s::text[])
+    as wanted (schema_name, table_name, column_name)
+left join pg_namespace on pg_namespace.nspname = wanted.schema_name
+left join pg_class
+    on
+        pg_class.relnamespace = pg_namespace.oid
+        and pg_class.relname = wanted.table_name
+        and pg_class.relkind in ('r', 'p')
+left join pg_attribute
+    on
+        pg_attribute.attrelid = pg_class.oid
+        and pg_attribute.attname = wanted.column_name
+        and not pg_attribute.attisdropped
+where pg_attribute.attname is null
+order by name;
+
 -- name: drops_of_marts
 -- purpose: the statements that drop some marts, with everything that reads them
 -- parameters: names
