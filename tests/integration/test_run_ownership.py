@@ -24,6 +24,7 @@ from lcm_pipeline.warehouse.ingest.runs import (
     begin_run,
     close_run,
     finish_run,
+    record_failure,
     stop_run,
 )
 from lcm_pipeline.warehouse.ingest.tasks import claim_tasks, pending_elsewhere
@@ -299,6 +300,25 @@ class _BeforePublish(Saboteur):
         if 'lock table "sync"."publish_lock"' in text and callable(self.action):
             action, self.action = self.action, None
             action()
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (psycopg.errors.DeadlockDetected, "DeadlockDetected (SQLSTATE 40P01)"),
+        (psycopg.errors.SerializationFailure, "SerializationFailure (SQLSTATE 40001)"),
+        # The warehouse is away, and so it cannot store a reason.
+        (psycopg.OperationalError, None),
+    ],
+)
+def test_a_conflict_that_no_retry_overcame_is_recorded(
+    warehouse: Warehouse, error: type[psycopg.Error], reason: str | None
+) -> None:
+    with joined(warehouse) as (reconnecting, run):
+        record_failure(reconnecting, run, error())
+    with warehouse.connect() as session:
+        (stored,) = session.execute("select error from sync.runs").fetchall()
+    assert stored == (f"the warehouse failed: {reason}" if reason else None,)
 
 
 def test_an_older_reading_does_not_undo_a_newer_one(

@@ -32,6 +32,13 @@ from lcm_pipeline.warehouse.transient_errors import is_transient
 # As in the database; `missing`: it has no such run any more.
 RunStatus = Literal["reading", "published", "stopped", "abandoned", "missing"]
 
+# Transient errors of a warehouse that responds, so the reason can be stored.
+_CONFLICTS = (
+    psycopg.errors.SerializationFailure,
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.LockNotAvailable,
+)
+
 # How long to wait for the server to end a lost session.
 _END_SECONDS = 2.0
 
@@ -264,7 +271,7 @@ def record_failure(reconnecting: ReconnectingSession, run: Run, error: Exception
     The message of a database error may quote a row, so only its type is stored.
     """
     if isinstance(error, psycopg.Error):
-        if is_transient(error):
+        if is_transient(error) and not isinstance(error, _CONFLICTS):
             # Retries have failed already, so the warehouse is not available to store the reason.
             return
         reason = f"the warehouse failed: {type(error).__name__} (SQLSTATE {error.sqlstate})"
