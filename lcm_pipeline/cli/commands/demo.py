@@ -33,16 +33,18 @@ from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.simulator.configuration import SimulatorConfig
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.sync.report import SyncReport
-from lcm_pipeline.verify.verify import verify_clients
-from lcm_pipeline.warehouse.access.frames import read_frame
 from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
 from lcm_pipeline.warehouse.migrations import drop_everything, migrate
 
 # Imported on first use: its definitions are made from the environment, which the demo changes.
 if TYPE_CHECKING:
     from lcm_pipeline.orchestration import launch
+    from lcm_pipeline.verify import verify
+    from lcm_pipeline.warehouse.access import frames
 else:
     launch = lazy_import("lcm_pipeline.orchestration.launch")
+    verify = lazy_import("lcm_pipeline.verify.verify")
+    frames = lazy_import("lcm_pipeline.warehouse.access.frames")
 
 _SEED = 20260301
 _VERIFIED = 50
@@ -86,11 +88,11 @@ def demo(
         with open_warehouse(mine) as warehouse:
             reports = _sync(mine, warehouse, Window(start, today - timedelta(days=1)))
             console.print("\nCompared with the source:")
-            verification = verify_clients(mine, warehouse, _VERIFIED)
+            verification = verify.verify_clients(mine, warehouse, _VERIFIED)
             print_verification(verification)
             console.print("\nSales and points of each store:")
             with warehouse.connect() as session:
-                print_frame(read_frame(session, "demo_answer"))
+                print_frame(frames.read_frame(session, "demo_answer"))
             _print_next_steps(home, programme, days, time.monotonic() - began_at)
     if verification.differences or not all(report.is_complete for report in reports):
         raise typer.Exit(INCOMPLETE)

@@ -2,14 +2,19 @@
 
 import logging
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lcm_pipeline.cli.lazy_group import lazy_import
 from lcm_pipeline.cli.output import print_unwrapped
-from lcm_pipeline.orchestration.storage.run_logs import read_run_log
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.embedded.folder import ServerFolder
+
+if TYPE_CHECKING:
+    from lcm_pipeline.orchestration.storage import run_logs
+else:
+    run_logs = lazy_import("lcm_pipeline.orchestration.storage.run_logs")
 
 
 def logs(
@@ -35,7 +40,7 @@ def logs(
             print_unwrapped(line)
         return
     level = logging.DEBUG if verbose else logging.INFO
-    log = read_run_log(settings, run, level)
+    log = run_logs.read_run_log(settings, run, level)
     print_unwrapped(f"run {log.run_id} ({log.job_name}): {log.status}")
     for entry in log.entries[-lines:]:
         at = datetime.fromtimestamp(entry.timestamp, UTC)

@@ -1,10 +1,11 @@
 """`lcm verify`: compare the warehouse with the source, and repair what differs."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lcm_pipeline.cli.failures import INCOMPLETE, explaining_refused_credentials, print_message
+from lcm_pipeline.cli.lazy_group import lazy_import
 from lcm_pipeline.cli.marts_progress import marts_progress
 from lcm_pipeline.cli.output import console
 from lcm_pipeline.cli.progress_log import command_progress
@@ -13,13 +14,19 @@ from lcm_pipeline.cli.warehouse import existing_warehouse
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.settings.field_types import LARGEST_INTEGER
-from lcm_pipeline.sync.engine import SyncEngine
-from lcm_pipeline.verify.repair import refresh_after_repair, repair_clients
-from lcm_pipeline.verify.verify import Verification, verify_clients
 from lcm_pipeline.warehouse.clock import warn_of_other_clock
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.privacy.keys import require_pseudonyms
 from lcm_pipeline.warehouse.programme import require_programme
+
+if TYPE_CHECKING:
+    from lcm_pipeline.sync import engine
+    from lcm_pipeline.verify import repair
+    from lcm_pipeline.verify import verify as comparison
+else:
+    engine = lazy_import("lcm_pipeline.sync.engine")
+    repair = lazy_import("lcm_pipeline.verify.repair")
+    comparison = lazy_import("lcm_pipeline.verify.verify")
 
 
 def verify(
@@ -50,7 +57,9 @@ def verify(
         with warehouse.connect(autocommit=True, application_name="lcm keys") as session:
             require_pseudonyms(session, settings.pseudonyms)
         with command_progress() as progress:
-            found = verify_clients(settings, warehouse, None if everyone else sample, progress)
+            found = comparison.verify_clients(
+                settings, warehouse, None if everyone else sample, progress
+            )
         if not found.clients:
             raise UsageError(
                 f"The warehouse {warehouse.location} holds no client that was read, so there is"
@@ -64,19 +73,19 @@ def verify(
         raise typer.Exit(INCOMPLETE)
 
 
-def _repair(settings: Settings, warehouse: Warehouse, found: Verification) -> bool:
+def _repair(settings: Settings, warehouse: Warehouse, found: "comparison.Verification") -> bool:
     """Read the clients that differ again; return whether nothing differs after that."""
     console.print("\nReading the clients that differ again:")
     with command_progress() as progress:
-        repair = repair_clients(SyncEngine(settings, warehouse, progress), found)
-    print_reports(repair.reports)
+        repaired = repair.repair_clients(engine.SyncEngine(settings, warehouse, progress), found)
+    print_reports(repaired.reports)
     console.print("\nCompared with the source once more:")
-    print_verification(repair.left)
+    print_verification(repaired.left)
     with marts_progress():
-        wrong = refresh_after_repair(warehouse)
+        wrong = repair.refresh_after_repair(warehouse)
     if wrong:
         print_message(
             f"totals still differ in {', '.join(wrong)}, so the marts keep their rows: lcm verify"
             " --all --fix compares every client"
         )
-    return repair.left.is_clean and not wrong
+    return repaired.left.is_clean and not wrong

@@ -1,12 +1,17 @@
 """`lcm worker`: run steps of syncs that other processes start, through Celery."""
 
 import os
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lcm_pipeline.orchestration.worker import serve_steps
+from lcm_pipeline.cli.lazy_group import lazy_import
 from lcm_pipeline.settings import load_settings
+
+if TYPE_CHECKING:
+    from lcm_pipeline.orchestration import worker as celery_worker
+else:
+    celery_worker = lazy_import("lcm_pipeline.orchestration.worker")
 
 
 def worker(
@@ -40,6 +45,8 @@ def worker(
 
     Examples: [bold]lcm worker[/bold], [bold]lcm worker --slots 4 --name reader-1[/bold]
     """
-    code = serve_steps(load_settings(), name or f"lcm-{os.getpid()}", slots or os.cpu_count() or 1)
+    settings = load_settings()
+    name = name or f"lcm-{os.getpid()}"
+    code = celery_worker.serve_steps(settings, name, slots or os.cpu_count() or 1)
     if code:
         raise typer.Exit(code)
