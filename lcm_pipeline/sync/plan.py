@@ -91,8 +91,9 @@ class _Sample:
 def plan_window(settings: Settings, warehouse: Warehouse, window: Window) -> Plan:
     """Plan the sync of a window.
 
-    Raises OtherProgrammeError if the warehouse holds another programme than the settings name, and
-    SyncError when the API does not respond.
+    Raises OtherProgrammeError if the warehouse holds another programme than the settings name,
+    OtherTimeZoneError if its days are those of another zone, and SyncError when the API does not
+    respond.
     """
     with warehouse.connect(autocommit=True, application_name="lcm plan") as session:
         first_polled = first_polled_day(session)

@@ -5,16 +5,19 @@ again. A second one is refused. So is another time zone: rows are stored by busi
 reads only what is new, so the days of two zones would be mixed.
 """
 
+from contextlib import suppress
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+import psycopg
 from psycopg.sql import SQL
 
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.proxies import DEFAULT_PORTS
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.queries import composed, queries, query
+from lcm_pipeline.warehouse.errors import OTHER_SCHEMA_ERRORS
+from lcm_pipeline.warehouse.queries import composed, fetch_value, queries, query
 
 
 class OtherProgrammeError(UsageError):
@@ -61,7 +64,32 @@ def require_programme(warehouse: Warehouse, settings: Settings) -> None:
         _require_equal(warehouse, ProgrammeAddress(*row) if row else wanted, wanted)
         claim = composed("claim_time_zone", is_read=is_read)
         found = session.execute(claim, {"zone": settings.timezone}).fetchone()
-    zone = found[0] if found else settings.timezone
+    _require_zone(warehouse, found[0] if found else settings.timezone, settings)
+
+
+def check_programme(warehouse: Warehouse, settings: Settings) -> None:
+    """Raise as `require_programme` if the warehouse holds another one; records nothing."""
+    wanted = programme_of(settings)
+    _require_equal(warehouse, stored_programme(warehouse) or wanted, wanted)
+    require_time_zone(warehouse, settings)
+
+
+def require_time_zone(warehouse: Warehouse, settings: Settings) -> None:
+    """Raise OtherTimeZoneError if the stored business days are those of another zone.
+
+    For commands that compute days of the settings. Nothing is checked before anything was read, nor
+    for a login that may not read the zone.
+    """
+    zone = None
+    with (
+        suppress(psycopg.errors.InsufficientPrivilege, *OTHER_SCHEMA_ERRORS),
+        warehouse.connect(autocommit=True, application_name="lcm programme") as session,
+    ):
+        zone = fetch_value(session, "time_zone_of_days")
+    _require_zone(warehouse, zone or settings.timezone, settings)
+
+
+def _require_zone(warehouse: Warehouse, zone: str, settings: Settings) -> None:
     if zone != settings.timezone:
         raise OtherTimeZoneError(
             f"The business days of the warehouse {warehouse.location} are those of {zone}, and"
@@ -69,12 +97,6 @@ def require_programme(warehouse: Warehouse, settings: Settings) -> None:
             f" LCM_TIMEZONE={zone}; for days of another zone, fill another warehouse (LCM_HOME or"
             " LCM_DATABASE_URL)"
         )
-
-
-def check_programme(warehouse: Warehouse, settings: Settings) -> None:
-    """Raise OtherProgrammeError if the warehouse holds another programme; records nothing."""
-    wanted = programme_of(settings)
-    _require_equal(warehouse, stored_programme(warehouse) or wanted, wanted)
 
 
 def _require_equal(

@@ -110,10 +110,20 @@ def test_another_time_zone_is_refused_as_it_would_mix_the_days_of_both(
     synced = run(tmp_path, "sync", *DAY, **known, **there)
     assert synced.returncode == 0, synced.stderr
     before = snapshot(warehouse)
-    for words in (("sync", "--date", "2026-03-03"), ("push",), ("verify", "--sample", "1")):
-        refused = run(tmp_path, *words, **known, **here)
+    for words in (
+        ("sync", "--date", "2026-03-03"),
+        ("plan", "--date", "2026-03-03"),
+        ("push",),
+        ("verify", "--sample", "1"),
+        ("status",),
+        ("metrics",),
+        ("report",),
+        ("bundle",),
+        ("retention",),
+    ):
+        refused = run(tmp_path, *words, LCM_RETENTION_MONTHS="240", **known, **here)
         assert refused.returncode == 2, words
-        assert "LCM_TIMEZONE=Asia/Vladivostok" in refused.stderr
+        assert "LCM_TIMEZONE=Asia/Vladivostok" in refused.stderr, words
         assert "Traceback" not in refused.stderr
     doctor = run(tmp_path, "doctor", **known, **here)
     assert re.search(r"^fail  zone: .*Asia/Vladivostok", doctor.stdout, re.MULTILINE)

@@ -10,6 +10,7 @@ from lcm_pipeline.cli.warehouse import warehouse_or_empty
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.superset.archive import write_bundle, write_zip
 from lcm_pipeline.superset.bundle import bundle_of
+from lcm_pipeline.warehouse.programme import require_time_zone
 
 
 def bundle(
@@ -33,6 +34,7 @@ def bundle(
     """
     settings = load_settings()
     with warehouse_or_empty(settings, migrates=False) as warehouse:
+        require_time_zone(warehouse, settings)
         files = bundle_of(warehouse, settings.language, settings.timezone)
     write_bundle(output, files)
     write_zip(archive, files)

@@ -18,6 +18,7 @@ from lcm_pipeline.superset.server import (
 )
 from lcm_pipeline.warehouse.access.bi_logins import ensure_bi_login, sqlalchemy_uri
 from lcm_pipeline.warehouse.connection import demo_home, has_warehouse
+from lcm_pipeline.warehouse.programme import require_time_zone
 from lcm_pipeline.warehouse.status import read_overview
 
 
@@ -41,6 +42,7 @@ def dashboards(
     superset = find_superset(environment, settings.home_path, settings.language, settings.timezone)
     check_port(port)
     with existing_warehouse(settings) as warehouse:
+        require_time_zone(warehouse, settings)
         if all(feed.rows == 0 for feed in read_overview(warehouse)):
             typer.echo("The warehouse is empty: `lcm sync` fills it, or try `lcm demo` first.")
         typer.echo(f"Preparing Superset for {warehouse.location}; the first time takes a minute")

@@ -15,6 +15,7 @@ from lcm_pipeline.model.texts import strip_control_characters
 from lcm_pipeline.reporting.periods import Kind, Period, parse_period
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.warehouse.connection import open_warehouse
+from lcm_pipeline.warehouse.programme import require_time_zone
 
 if TYPE_CHECKING:
     from lcm_pipeline.reporting.reports import Report
@@ -84,6 +85,7 @@ def report(
     text = week if week is not None else month
     period = None if text in (None, _LAST) else _parse(settings, kind, str(text))
     with open_warehouse(settings, is_read_only=True) as warehouse:
+        require_time_zone(warehouse, settings)
         if text is None:
             made = make_report(warehouse, day, settings.language)
         else:

@@ -13,6 +13,7 @@ from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.verify.reconcile import require_totals_for_removal
 from lcm_pipeline.warehouse.privacy.expiration import Expiration, expire, find_expired
+from lcm_pipeline.warehouse.programme import require_time_zone
 
 
 def retention(
@@ -39,6 +40,7 @@ def retention(
     if months is None:
         raise UsageError("LCM_RETENTION_MONTHS is not set: everything is stored without limit")
     with existing_warehouse(settings) as warehouse, marts_progress():
+        require_time_zone(warehouse, settings)
         if apply:
             require_totals_for_removal(warehouse)
             expired = expire(warehouse, months, settings.zone, datetime.now(UTC))

@@ -10,6 +10,7 @@ from lcm_pipeline.cli.json_output import print_json
 from lcm_pipeline.cli.status_output import print_status
 from lcm_pipeline.settings import Settings, env_file, load_settings
 from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
+from lcm_pipeline.warehouse.programme import require_time_zone
 from lcm_pipeline.warehouse.status import WarehouseStatus, read_status
 
 _STATES = {DONE: "complete", FAILED: "failed", INCOMPLETE: "incomplete"}
@@ -63,6 +64,7 @@ def status(
             lists_retired=retired,
             compares_marts=True,
         )
+    require_time_zone(warehouse, settings)
     yesterday = settings.yesterday()
     code = _exit_code(found, yesterday, settings)
     if as_json:
