@@ -237,6 +237,8 @@ def test_a_busy_port_is_an_error_that_names_the_process_using_it(tmp_path: Path)
 def test_a_health_check_passes_while_both_run(served: Served) -> None:
     port = served.page.rpartition(":")[2]
     _await_health(served.folder, "--port", port)
+    # Whatever port it runs on.
+    assert run(served.folder, "ui", "--check").returncode == 0
 
 
 @pytest.mark.slow

@@ -17,9 +17,19 @@ if TYPE_CHECKING:
 else:
     supervisor = lazy_import("lcm_pipeline.orchestration.ui.supervisor")
 
+_DEFAULT_PORT = 3000
+
 
 def ui(
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the web page.")] = 3000,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=65535,
+            help="Port of the web page; --check without it takes that of the running one.",
+            show_default=str(_DEFAULT_PORT),
+        ),
+    ] = None,
     host: HostOption = "127.0.0.1",
     allow_host: Annotated[
         list[str] | None,
@@ -53,13 +63,15 @@ def ui(
     settings = load_settings()
     programs = BOTH if only is None else (only,)
     if check:
+        page = (host, port) if port else supervisor.served_address(settings)
+        host, port = page or (host, _DEFAULT_PORT)
         supervisor.check_ui(settings, host=host, port=port, programs=programs)
         return
     print_message(f"starting {' and '.join(program.label for program in programs)}")
     serving = supervisor.serve_ui(
         settings,
         host=host,
-        port=port,
+        port=port or _DEFAULT_PORT,
         allowed_hosts=allow_host or (),
         is_read_only=read_only,
         programs=programs,

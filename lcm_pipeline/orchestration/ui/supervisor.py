@@ -125,6 +125,16 @@ def check_ui(
             )
 
 
+def served_address(settings: Settings) -> tuple[str, int] | None:
+    """Host and port of the web server that serves the home, or served it last; None without one."""
+    lock = instance_home(settings) / f"ui-{Program.WEB}.lock"
+    with suppress(OSError, ValueError):
+        url = lock.read_text().partition(" ")[0]
+        host, _, port = url.removeprefix("http://").rpartition(":")
+        return host, int(port)
+    return None
+
+
 def _reached_at(host: str) -> str:
     """The address at which this machine reaches a server that listens on `host`."""
     return "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared
