@@ -1,16 +1,18 @@
 """A value that the warehouse refuses fails only its client, and is never shown."""
 
+import json
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 
-from lcm_pipeline.feeds import FAVOURITES, LEADS, Feed
+from lcm_pipeline.feeds import FAVOURITES, LEADS, OPERATIONS, Feed
 from lcm_pipeline.model.pseudonyms import Pseudonyms
 from lcm_pipeline.model.tasks import Outcome, StagedRows, Task
 from lcm_pipeline.model.windows import Window
@@ -23,7 +25,7 @@ from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.ingest.runs import begin_run
 from lcm_pipeline.warehouse.ingest.staging import make_staging
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
-from tests.scripted_api import ScriptedApi, person, serving
+from tests.scripted_api import Fields, Reply, ScriptedApi, person, serving
 
 DAYS = Window(date(2026, 3, 1), date(2026, 3, 3))
 CLIENTS = range(1001, 1041)
@@ -138,6 +140,44 @@ def test_staging_of_an_older_version_is_recreated(warehouse: Warehouse) -> None:
         assert reconnecting.run(
             lambda s: s.execute(f"select count(*) from {other}".encode()).fetchone()
         ) == (1,)
+
+
+def test_an_amount_too_large_for_its_column_quarantines_only_its_row(
+    settings: Settings, warehouse: Warehouse, api: ScriptedApi
+) -> None:
+    amounts = {
+        1002: "9999999999999999.99",
+        1003: "-99999999999999999.99",
+        1004: "100000000000000000.00",
+        1005: "1e400",
+    }
+
+    def send_amount(name: str, request: Fields) -> Reply | None:
+        amount = amounts.get(request.get("Client", 0))
+        if name != "OperationHistory" or amount is None:
+            return None
+        body = json.dumps(api.plain(name, request), ensure_ascii=False)
+        return Reply(body.replace("100.0", amount, 1).encode())
+
+    api.rules.append(send_amount)
+    report = SyncEngine(settings, warehouse).sync(OPERATIONS, DAYS)
+    assert (report.pending, report.quarantined) == (0, 2)
+    with warehouse.connect() as session:
+        rows = session.execute(
+            "select client_id, max(abs(amount)), count(*) from core.operations group by 1"
+        ).fetchall()
+        quarantined = session.execute(
+            "select client_id, raw, reason from sync.quarantine order by 1"
+        ).fetchall()
+    stored = {client: (amount, count) for client, amount, count in rows}
+    assert sorted(stored) == [*CLIENTS]
+    assert stored[1002] == (Decimal(amounts[1002]), 2)
+    assert stored[1003] == (-Decimal(amounts[1003]), 2)
+    assert stored[1004] == stored[1005] == (100, 1)
+    assert [client for client, _, _ in quarantined] == [1004, 1005]
+    # As it was sent, so that nothing is lost.
+    assert all(amounts[client] in text for client, text, _ in quarantined)
+    assert all("numeric(19,2)" in reason for _, _, reason in quarantined)
 
 
 def test_these_tests_spoil_the_intended_columns() -> None:
