@@ -123,6 +123,11 @@ class UnavailableError(TransientError):
         super().__init__(reason)
         self.status = status
         self.throttled = status == 429
+        if self.throttled:
+            self.advice = (
+                "the service wants fewer requests: lower LCM_MAX_RPS or LCM_CONCURRENCY, or ask its"
+                " operator for the limit; a rerun may help"
+            )
         self.timed_out = status in _GATEWAY_TIMED_OUT
         self.retry_after = retry_after
 

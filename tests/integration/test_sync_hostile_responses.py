@@ -241,6 +241,33 @@ def test_a_token_that_becomes_invalid_stops_the_feed(
         assert len(api.requests("LeadsPagingInfo")) < 60
 
 
+def test_a_service_that_goes_on_throttling_stops_the_feed_and_the_next_sync_resumes(
+    api: ScriptedApi, make_engine: MakeEngine, warehouse: Warehouse
+) -> None:
+    refused = Reply({"Message": "Too many requests"}, 429)
+
+    def throttle(name: str, request: Fields) -> Reply | None:
+        has_begun = len(api.requests("LeadsPagingInfo")) > 6
+        return refused if name == "LeadsPagingInfo" and has_begun else None
+
+    engine = make_engine(api)
+    engine.sync(REGISTRATIONS, DAYS)
+    api.rules.append(throttle)
+    with pytest.raises(SyncError) as stopped:
+        engine.sync(LEADS, DAYS)
+    assert "HTTP 429 (20 attempts); the service wants fewer requests" in str(stopped.value)
+    assert "lower LCM_MAX_RPS" in str(stopped.value)
+    assert str(stopped.value).endswith("What was read is kept: run the same command again to go on")
+    assert published(warehouse, "leads") == []
+    api.rules.clear()
+    before = len(api.received)
+    assert make_engine(api).sync(LEADS, DAYS).is_complete
+    assert published(warehouse, "leads") == [*CLIENTS]
+    # Those that were read before are not requested again.
+    again = {request["Client"] for name, request in api.received[before:] if "Client" in request}
+    assert len(again) < len(CLIENTS)
+
+
 def test_a_service_that_fails_while_the_largest_pages_are_verified_is_quoted_once(
     api: ScriptedApi, make_engine: MakeEngine
 ) -> None:
