@@ -7,7 +7,7 @@ from rich.text import Text
 
 from lcm_pipeline.cli.output import LONGEST_REASON, console, new_table, print_line
 from lcm_pipeline.model.profiles import UpdateFile
-from lcm_pipeline.model.texts import shorten, strip_control_characters
+from lcm_pipeline.model.texts import counted, shorten, strip_control_characters
 from lcm_pipeline.push.preview import PlannedUpdate, Preview
 from lcm_pipeline.warehouse.outbox.pushes import PushReport, Reason
 from lcm_pipeline.warehouse.outbox.waiting import StuckUpdate
@@ -38,7 +38,7 @@ def print_push(report: PushReport, reasons: Sequence[Reason], stuck: Sequence[St
         why = shorten(update.last_error or "its response was lost", LONGEST_REASON)
         print_line(
             f"update {update.update_id} of client {update.client_id} is {update.status} after"
-            f" {update.attempts} attempt{'s' * (update.attempts > 1)} and holds back"
+            f" {counted(update.attempts, 'attempt')} and holds back"
             f" {update.behind:,} of the same client: {why}. The next lcm push sends it first"
         )
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from lcm_pipeline.cli.output import console, new_table, print_frame, print_line
-from lcm_pipeline.model.texts import join_names
+from lcm_pipeline.model.texts import counted, join_names
 from lcm_pipeline.sync.report import SyncReport
 
 # Only for annotations: a sync needs no verification.
@@ -30,11 +30,14 @@ def print_reports(reports: Sequence[SyncReport]) -> None:
     console.print(table)
     for report in reports:
         counts = {
-            "clients deferred": report.deferred,
-            "rows deleted": report.rows_deleted,
-            "requests sent again": report.retries,
+            ("client", "deferred"): report.deferred,
+            ("row", "deleted"): report.rows_deleted,
+            ("request", "sent again"): report.retries,
         }
-        if extra := ", ".join(f"{count:,} {what}" for what, count in counts.items() if count):
+        parts = [
+            f"{counted(count, noun)} {what}" for (noun, what), count in counts.items() if count
+        ]
+        if extra := ", ".join(parts):
             print_line(f"{report.feed}: {extra}")
         for line in what_is_incomplete(report):
             print_line(line)
@@ -51,18 +54,20 @@ def what_is_incomplete(report: SyncReport) -> Iterator[str]:
             " they are read first next time (lcm status --pending shows why)"
         )
     if report.quarantined:
+        do = "does" if report.quarantined == 1 else "do"
         yield (
-            f"{report.feed}: {report.quarantined:,} rows in sync.quarantine do not fit the payload"
-            " definition (lcm status --quarantine shows why)"
+            f"{report.feed}: {counted(report.quarantined, 'row')} in sync.quarantine {do} not fit"
+            " the payload definition (lcm status --quarantine shows why)"
         )
 
 
 def print_verification(verification: "Verification") -> None:
     """Print which clients differ from the source, and in which rows."""
+    differing = counted(len(verification.differences), "differs", "differ")
     console.print(
-        f"read {verification.clients:,} clients from the API again,"
-        f" compared {verification.rows:,} rows: {len(verification.differences):,} differ"
-        f" ({verification.requests:,} requests)"
+        f"read {counted(verification.clients, 'client')} from the API again, compared"
+        f" {counted(verification.rows, 'row')}: {differing}"
+        f" ({counted(verification.requests, 'request')})"
     )
     if verification.unproven:
         console.print(f"{verification.unproven:,} could not be read completely: not compared")

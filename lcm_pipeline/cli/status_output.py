@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import date
 
 from lcm_pipeline.cli.output import LONGEST_REASON, console, new_table, print_line, print_unwrapped
-from lcm_pipeline.model.texts import join_names, shorten
+from lcm_pipeline.model.texts import counted, join_names, shorten
 from lcm_pipeline.warehouse.status import (
     Convention,
     FeedOverview,
@@ -56,7 +56,7 @@ def _print_feeds(feeds: Sequence[FeedOverview], yesterday: date) -> None:
     )
     for feed in feeds:
         days = feed.days_behind(yesterday)
-        behind = "all days" if days is None else f"{days:,} day{'' if days == 1 else 's'}"
+        behind = "all days" if days is None else counted(days, "day")
         table.add_row(
             feed.feed,
             str(feed.complete_through or "-"),
@@ -101,9 +101,8 @@ def _print_conventions(conventions: Sequence[Convention]) -> None:
             print_unwrapped(f"conventions {how}: {', '.join(found)}")
     for convention in conventions:
         name, used = convention.convention, convention.used
-        votes = (
-            f"{convention.share or 0:.0%} of {convention.votes:,} votes say {convention.detected}"
-        )
+        votes = counted(convention.votes, "vote")
+        votes = f"{convention.share or 0:.0%} of {votes} say {convention.detected}"
         if convention.doubt == "contradicted":
             doubt = f"contradicts the rows: {used} is used ({convention.source}), {votes}"
         elif convention.doubt == "undecided":

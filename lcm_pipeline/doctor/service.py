@@ -13,6 +13,7 @@ from lcm_pipeline.doctor.findings import Finding, Level, clock_finding
 from lcm_pipeline.feeds import CLIENT_FEEDS, Feed
 from lcm_pipeline.model.pages import Page, PageRequest
 from lcm_pipeline.model.payloads import SERVICE_ZONE
+from lcm_pipeline.model.texts import counted
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.transform.registrations import client_of
 
@@ -59,7 +60,7 @@ def _check_tls(host: str, probe: ServiceProbe) -> Finding:
     if probe.certificate_ends is None:
         return Finding("TLS", Level.OK, probe.tls)
     days = (probe.certificate_ends - datetime.now(UTC)).days
-    found = f"{probe.tls}, certificate valid for {days} days"
+    found = f"{probe.tls}, certificate valid for {counted(days, 'day')}"
     if days < _WARN_CERTIFICATE_DAYS:
         return Finding("TLS", Level.WARN, found, "have the service's certificate renewed")
     return Finding("TLS", Level.OK, found)
@@ -131,7 +132,7 @@ async def _measure_paging(
     if len(short.rows) > 1:
         found += f"; a page of 1 returns {len(short.rows)}"
     if len(page.rows) < min(_total(page), length):
-        found += f"; pages are capped at {len(page.rows)} rows"
+        found += f"; pages are capped at {counted(len(page.rows), 'row')}"
         return Finding(name, Level.WARN, found, f"set LCM_PAGE_LENGTH={len(page.rows)}")
     return Finding(
         name, Level.OK, f"{found}; {len(page.rows)} of {_total(page)} rows in a page of {length}"

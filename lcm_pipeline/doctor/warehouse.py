@@ -5,6 +5,7 @@ from datetime import datetime
 
 from lcm_pipeline.doctor.findings import Finding, Level, clock_finding
 from lcm_pipeline.model.errors import UserError
+from lcm_pipeline.model.texts import counted
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
 from lcm_pipeline.warehouse.diagnosis import problem_with_keys, read_facts, tables_without_key
@@ -83,7 +84,7 @@ def _check_schema(settings: Settings, warehouse: Warehouse, *, is_new: bool) -> 
         yield Finding("schema", Level.FAIL, str(error), "lcm migrate")
         return
     if keyless := tables_without_key(warehouse):
-        more = f" and {len(keyless) - 1:,} more tables" if keyless[1:] else ""
+        more = f" and {counted(len(keyless) - 1, 'more table')}" if keyless[1:] else ""
         found = f"{keyless[0]}{more} without a key, as after a restore that ended early"
         advice = "restore the backup into a new database: docs/how-to/backup.md"
         yield Finding("schema", Level.FAIL, found, advice)

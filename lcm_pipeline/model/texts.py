@@ -49,6 +49,11 @@ def shorten(text: str, longest: int = LONGEST_NAME) -> str:
     return f"{line[: longest - 1]}…" if is_cut else line
 
 
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """A number with its noun: 1 row, 2,000 rows. plural: by default the noun with an s."""
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
+
+
 def join_names(names: Collection[str]) -> str:
     """Join the first MAX_NAMES names for a message, with the number of the others; "" for none."""
     listed = [shorten(name) or '""' for name in sorted(names)[:MAX_NAMES]]

@@ -19,7 +19,7 @@ import msgspec
 
 from lcm_pipeline.files import existing_folder
 from lcm_pipeline.model.errors import UserError
-from lcm_pipeline.model.texts import join_names
+from lcm_pipeline.model.texts import counted, join_names
 from lcm_pipeline.orchestration.times import COMPLETE_BY_HOUR
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.warehouse.status import WarehouseStatus
@@ -133,14 +133,14 @@ def compare(before: Snapshot, now: Snapshot) -> Iterator[Alert]:
         )
     if failed := set(now.failed_checks) - set(before.failed_checks):
         yield Alert(
-            f"{len(failed)} check{'' if len(failed) == 1 else 's'} failed",
+            f"{counted(len(failed), 'check')} failed",
             f"{', '.join(sorted(failed))}. The marts were refreshed nevertheless: lcm ui shows what"
             " the check counted, lcm verify --all --fix reads again what differs from the source.",
             field="failed_checks",
         )
     if new := set(now.fields) - set(before.fields):
         yield Alert(
-            f"the service sends {len(new)} new field{'' if len(new) == 1 else 's'}",
+            f"the service sends {counted(len(new), 'new field')}",
             f"The payload definition lacks {join_names(new)}. Their values are stored in the column"
             " extra.",
             field="fields",

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from lcm_pipeline.feeds import LEADS, OPERATIONS, REGISTRATIONS
 from lcm_pipeline.model.errors import UserError
+from lcm_pipeline.model.texts import counted
 from lcm_pipeline.orchestration.checks.outbox import stuck_updates_evaluation
 from lcm_pipeline.orchestration.metadata import push_materialization
 from lcm_pipeline.orchestration.resources import POOL, SyncResource
@@ -118,8 +119,9 @@ def _require_confirmation(
     if config.confirm != newest and not (is_of_sensor and 0 < config.confirm < newest):
         waiting = state.waiting if state is not None else 0
         raise PushNotConfirmedError(
-            f"nothing was sent, as the run is not confirmed. {waiting} updates wait: to send them"
-            f" give confirm: {newest} in the config of the op send_profile_updates, or run lcm push"
+            "nothing was sent, as the run is not confirmed."
+            f" {counted(waiting, 'update waits', 'updates wait')}: to send, give confirm: {newest}"
+            " in the config of the op send_profile_updates, or run lcm push"
         )
 
 

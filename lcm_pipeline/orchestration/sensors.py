@@ -12,6 +12,7 @@ import dagster as dg
 import msgspec
 
 from lcm_pipeline.model.errors import UserError
+from lcm_pipeline.model.texts import counted
 from lcm_pipeline.orchestration.alerts import (
     Alert,
     AlertError,
@@ -80,7 +81,8 @@ def reason_to_wait(state: OutboxState) -> str | None:
         )
     has_new = state.newest_id > state.last_update_id
     if not has_new and state.seconds_since is not None and state.seconds_since < _AGAIN_SECONDS:
-        return f"{state.waiting} updates wait for their next attempt"
+        waiting = counted(state.waiting, "update waits for its", "updates wait for their")
+        return f"{waiting} next attempt"
     return None
 
 

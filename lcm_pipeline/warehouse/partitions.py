@@ -8,6 +8,7 @@ down every query and every backup.
 from collections.abc import Iterable
 from datetime import date, datetime
 
+from lcm_pipeline.model.texts import counted
 from lcm_pipeline.transform.values import EARLIEST_DAY
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Session
@@ -50,7 +51,7 @@ def ensure_partitions(
     last = this.replace(year=this.year + MAX_YEARS_AHEAD)
     if absurd := [month for month in missing if not first <= month <= last]:
         count = len(absurd) - 1
-        others = f" and {count:,} other month{'s' * (count > 1)}" if count else ""
+        others = f" and {counted(count, 'other month')}" if count else ""
         raise MonthsRefusedError(
             f"{schema}.{table}: rows are dated in {absurd[0].isoformat()[:7]}{others}, but only"
             f" months from {first.isoformat()[:7]} to {last.isoformat()[:7]} get a partition"

@@ -123,7 +123,7 @@ def test_without_a_terminal_a_sync_logs_lines_with_times(
     assert any("attempt 1 of " in line and "next in " in line for line in lines)
     assert max(map(len, synced.stdout.splitlines())) <= 80
     assert "…" not in synced.stdout
-    assert "1 requests sent again" in synced.stdout
+    assert "1 request sent again" in synced.stdout
 
     logged = run(tmp_path, *march, "--log-format", "json", **variables)
     assert logged.returncode == 0, logged.stderr

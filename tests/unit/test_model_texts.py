@@ -1,13 +1,19 @@
 """Texts of others as they are shown: they can neither control a terminal nor fill a page."""
 
+from datetime import date
+
 import pytest
 
+from lcm_pipeline.cli.results import what_is_incomplete
 from lcm_pipeline.model.texts import (
+    counted,
     database_message,
     join_names,
     shorten,
     strip_control_characters,
 )
+from lcm_pipeline.model.windows import Window
+from lcm_pipeline.sync.report import SyncReport
 
 
 @pytest.mark.parametrize(
@@ -56,3 +62,23 @@ def test_of_a_database_error_only_the_message_and_the_hint_are_shown() -> None:
     assert database_message("All failures were:\n- host: a\n- host: b") == (
         "All failures were: - host: a. - host: b"
     )
+
+
+def test_a_single_one_is_named_in_the_singular() -> None:
+    assert [counted(count, "row") for count in (0, 1, 2, 2_000)] == [
+        "0 rows",
+        "1 row",
+        "2 rows",
+        "2,000 rows",
+    ]
+    assert [counted(count, "key is", "keys are") for count in (1, 2)] == ["1 key is", "2 keys are"]
+
+
+def test_the_report_of_a_sync_names_a_single_row_in_the_singular() -> None:
+    day = date(2026, 3, 1)
+    report = SyncReport(
+        "leads", Window(day, day), clients=1, pending=1, rows_read=1, rows_written=1,
+        rows_deleted=1, quarantined=1, requests=1, retries=1, seconds=1.0, is_resumed=False,
+    )  # fmt: skip
+    (_, quarantined) = what_is_incomplete(report)
+    assert quarantined.startswith("leads: 1 row in sync.quarantine does not fit")

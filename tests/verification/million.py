@@ -162,7 +162,7 @@ def _check_it_was_repaired(
 ) -> None:
     assert command.code == 0, command.output
     _check_one_is_named(command, rows, key, column)
-    assert "read 1 clients" in _flat(command).partition("once more")[2], command.output
+    assert "read 1 client " in _flat(command).partition("once more")[2], command.output
 
 
 def _check_one_is_named(

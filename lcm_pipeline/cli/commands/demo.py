@@ -28,6 +28,7 @@ from lcm_pipeline.cli.lazy_group import lazy_import
 from lcm_pipeline.cli.output import console, print_frame
 from lcm_pipeline.cli.progress_log import command_progress
 from lcm_pipeline.cli.results import print_reports, print_verification
+from lcm_pipeline.model.texts import counted
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.simulator.configuration import SimulatorConfig
@@ -73,7 +74,9 @@ def demo(
         start=start, today=today, days=days, clients=clients, seed=_SEED, port=DEFAULT_PORT
     )
     with _serve(config) as programme:
-        console.print(f"A simulated programme of {clients} clients is served at {programme.url}")
+        console.print(
+            f"A simulated programme of {counted(clients, 'client')} is served at {programme.url}"
+        )
         # Dagster's days begin with the demo's. A step in another process would read the settings
         # of .env, and sync the real programme.
         os.environ |= {"LCM_START_DATE": str(start), "LCM_EXECUTOR": "in_process"}

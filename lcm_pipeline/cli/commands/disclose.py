@@ -8,6 +8,7 @@ import typer
 from lcm_pipeline.cli.failures import print_message
 from lcm_pipeline.cli.options import writable_file
 from lcm_pipeline.cli.output import open_output, output_name
+from lcm_pipeline.model.texts import counted
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.connection import open_warehouse
 from lcm_pipeline.warehouse.privacy.client_rows import OtherTablesError
@@ -53,7 +54,10 @@ def disclose(
         open_output(output, _MODE) as file,
     ):
         found = disclose_client(warehouse, client, file, settings.pseudonym_keys)
-    print_message(f"wrote {found.rows:,} rows of {found.tables} tables to {output_name(output)}")
+    print_message(
+        f"wrote {counted(found.rows, 'row')} of {counted(found.tables, 'table')}"
+        f" to {output_name(output)}"
+    )
     if found.other_tables:
         raise OtherTablesError(
             "the document has what the warehouse stores. The client is or may be in tables that are"

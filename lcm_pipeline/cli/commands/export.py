@@ -11,6 +11,7 @@ import typer
 from lcm_pipeline.cli.failures import print_message
 from lcm_pipeline.cli.options import output_option
 from lcm_pipeline.cli.output import open_output, output_name
+from lcm_pipeline.model.texts import counted
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.access.export import export_csv, export_parquet
 from lcm_pipeline.warehouse.connection import open_warehouse
@@ -68,7 +69,7 @@ def export(
         path = output or Path(f"{name}.{file_format}")
         with open_output(path) as file:
             rows = write(warehouse, name, file)
-    print_message(f"wrote {rows:,} rows of mart.{name} to {output_name(path)}")
+    print_message(f"wrote {counted(rows, 'row')} of mart.{name} to {output_name(path)}")
 
 
 def _known_name(given: str) -> str:

@@ -8,6 +8,7 @@ from lcm_pipeline.cli.failures import explaining_refused_credentials
 from lcm_pipeline.cli.options import DayOption, FromOption, ToOption, window_of
 from lcm_pipeline.cli.output import console, new_table
 from lcm_pipeline.cli.warehouse import warehouse_or_empty
+from lcm_pipeline.model.texts import counted
 from lcm_pipeline.settings import MAX_READERS, Settings, load_settings
 from lcm_pipeline.sync.plan import Plan, plan_window
 from lcm_pipeline.sync.scale import ProgrammeSize, ScalePlan, plan_scale
@@ -100,9 +101,9 @@ def _print_plan(plan: Plan) -> None:
         )
     console.print(table)
     console.print(
-        f"{plan.window}: about {plan.requests:,} requests, {plan.seconds:,.0f} s at the configured"
-        f" rate and concurrency, with {plan.latency * 1000:.0f} ms per call as measured now"
-        f" (planning sent {plan.sampled} requests)"
+        f"{plan.window}: about {counted(plan.requests, 'request')}, {plan.seconds:,.0f} s at the"
+        f" configured rate and concurrency, with {plan.latency * 1000:.0f} ms per call as measured"
+        f" now (planning sent {counted(plan.sampled, 'request')})"
     )
 
 
@@ -129,7 +130,7 @@ def _print_scale(
             f" {settings.max_in_flight / programme.latency:g} requests a second"
         )
     console.print(
-        f"{programme.clients:,} clients with {programme.operations:g} operations each, of which"
-        f" {programme.active_share:.0%} have a new one on a day. {rate:g} requests a second at"
-        f" {programme.latency * 1000:g} ms are {plan.in_flight:,} in flight: {advice}"
+        f"{counted(programme.clients, 'client')} with {programme.operations:g} operations each, of"
+        f" which {programme.active_share:.0%} have a new one on a day. {rate:g} requests a second"
+        f" at {programme.latency * 1000:g} ms are {plan.in_flight:,} in flight: {advice}"
     )

@@ -4,6 +4,7 @@ import typer
 
 from lcm_pipeline.cli.warehouse import existing_warehouse
 from lcm_pipeline.model.errors import UsageError
+from lcm_pipeline.model.texts import counted
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.privacy.pseudonymizing import use_keys
 
@@ -24,6 +25,6 @@ def pseudonymize() -> None:
     with existing_warehouse(settings) as warehouse:
         count = use_keys(warehouse, settings)
     if count:
-        typer.echo(f"all stored phones and cards were hashed with {count} key{'s' * (count > 1)}")
+        typer.echo(f"all stored phones and cards were hashed with {counted(count, 'key')}")
     else:
         typer.echo("all stored phones and cards are hashed with these keys already")

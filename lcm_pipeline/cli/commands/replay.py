@@ -18,4 +18,4 @@ def replay() -> None:
         warehouse.connect(application_name="lcm replay") as session,
     ):
         count = reset_quarantined(session)
-    typer.echo(f"{count:,} clients and days will be read in full by the next lcm sync")
+    typer.echo(f"clients and days that the next lcm sync reads in full: {count:,}")

@@ -8,6 +8,7 @@ from lcm_pipeline.cli.prompts import confirm
 from lcm_pipeline.cli.warehouse import existing_warehouse
 from lcm_pipeline.feeds import FEEDS
 from lcm_pipeline.model.errors import UsageError
+from lcm_pipeline.model.texts import counted
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.ingest.resets import missing_clients, reset_clients, reset_days
 from lcm_pipeline.warehouse.ingest.runs import abandon_commands
@@ -38,7 +39,7 @@ def reset(
         if missing:
             raise UsageError(f"not in the roster: {', '.join(map(str, missing))}")
         if not yes:
-            who = f"{len(clients)} of its clients" if clients else "all its clients"
+            who = f"{counted(len(clients), 'client')}" if clients else "all its clients"
             confirm(
                 f"Read {', '.join(feed.name for feed in chosen)} of {warehouse.location} in full"
                 f" again ({who})?"
@@ -47,4 +48,7 @@ def reset(
             abandon_commands(session)
             count = reset_clients(session, of_clients, clients or None)
             days = reset_days(session) if resets_days else 0
-    typer.echo(f"the next sync reads in full: {count:,} clients, {days:,} registration days")
+    typer.echo(
+        f"the next sync reads in full: {counted(count, 'client')},"
+        f" {counted(days, 'registration day')}"
+    )

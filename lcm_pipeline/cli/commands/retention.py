@@ -59,7 +59,9 @@ def _print(expired: Expiration, months: int, *, apply: bool) -> None:
         count = f"{'~' if rows.is_estimate else ''}{rows.rows:,}"
         size = f"{rows.bytes / 1e6:,.1f} MB" if rows.bytes else ""
         left = f"  stays for now: {rows.left}" if rows.left else ""
-        typer.echo(f"{count:>12} rows {size:>12}  {rows.table}{left}")
+        typer.echo(
+            f"{count:>12} {'row ' if rows.rows == 1 else 'rows'} {size:>12}  {rows.table}{left}"
+        )
     if not expired.rows:
         typer.echo(f"nothing is older than {expired.kept_from}")
     elif apply:

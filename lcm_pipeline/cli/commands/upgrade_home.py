@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from lcm_pipeline.model.errors import UsageError
+from lcm_pipeline.model.texts import counted
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.connection import require_existing
 from lcm_pipeline.warehouse.embedded.folder import EmbeddedPostgresError
@@ -53,8 +54,8 @@ def upgrade_home(
         typer.echo(f"{settings.home_path} has the installed version already")
         return
     typer.echo(
-        f"PostgreSQL {upgrade.new_major} has {upgrade.rows:,} rows in {upgrade.tables:,} tables, as"
-        f" many as PostgreSQL {upgrade.old_major} had"
+        f"PostgreSQL {upgrade.new_major} has {counted(upgrade.rows, 'row')} in"
+        f" {counted(upgrade.tables, 'table')}, as many as PostgreSQL {upgrade.old_major} had"
     )
     typer.echo(
         f"the old data is in {upgrade.retained}: check lcm status and a sync, then delete that"

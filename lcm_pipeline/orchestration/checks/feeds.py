@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import dagster as dg
 
 from lcm_pipeline.feeds import FEEDS, Feed, feed_named
+from lcm_pipeline.model.texts import counted
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.orchestration.partitions import window_of
 from lcm_pipeline.orchestration.resources import SyncResource
@@ -40,21 +41,25 @@ def _totals_agree(sync: SyncResource, feed: Feed, _window: Window) -> dg.AssetCh
 
 def _keys_are_unique(sync: SyncResource, feed: Feed, _window: Window) -> dg.AssetCheckResult:
     count = reconcile.duplicate_keys(sync.warehouse, feed)
-    return _expect_none("doubled", count, f"{feed.name}: {count} keys are live more than once")
+    return _expect_none(
+        "doubled", count, f"{feed.name}: {counted(count, 'key is', 'keys are')} live more than once"
+    )
 
 
 def _one_client_has_each_row(
     sync: SyncResource, feed: Feed, _window: Window
 ) -> dg.AssetCheckResult:
     count = reconcile.shared_keys(sync.warehouse, feed)
-    problem = f"{feed.name}: {count} rows are live under two clients"
+    problem = f"{feed.name}: {counted(count, 'row is', 'rows are')} live under two clients"
     result = _expect_none("shared", count, problem)
     return result._replace(severity=dg.AssetCheckSeverity.WARN)
 
 
 def _no_orphans(sync: SyncResource, feed: Feed, _window: Window) -> dg.AssetCheckResult:
     count = reconcile.orphans(sync.warehouse, feed)
-    return _expect_none("orphans", count, f"{feed.name}: {count} rows of unknown clients")
+    return _expect_none(
+        "orphans", count, f"{feed.name}: {counted(count, 'row')} of unknown clients"
+    )
 
 
 def _expect_none(name: str, count: int, problem: str) -> dg.AssetCheckResult:

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from lcm_pipeline.model.texts import counted
 from lcm_pipeline.orchestration.assets.profile_updates import profile_updates
 from lcm_pipeline.orchestration.resources import SyncResource
 from lcm_pipeline.warehouse.outbox.state import OutboxState, read_outbox
@@ -26,7 +27,7 @@ def no_update_is_stuck(sync: dg.ResourceParam[SyncResource]) -> dg.AssetCheckRes
 
 def stuck_updates_evaluation(state: OutboxState) -> dg.AssetCheckEvaluation:
     """Whether an update is in `sending` while no push runs."""
-    updates = "1 update" if state.stuck == 1 else f"{state.stuck} updates"
+    updates = counted(state.stuck, "update")
     lost = (
         f"{updates} in sending, whose response was lost: the next push sends them again, and the"
         " later updates of their clients wait until then"

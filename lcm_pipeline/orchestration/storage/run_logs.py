@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import dagster as dg
 
 from lcm_pipeline.model.errors import UsageError
-from lcm_pipeline.model.texts import database_message
+from lcm_pipeline.model.texts import counted, database_message
 from lcm_pipeline.orchestration.storage.instance import dagster_instance, instance_home
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.warehouse.transient_errors import advice_on_connections
@@ -85,7 +85,7 @@ def _fold_skipped(entries: list[LogEntry]) -> list[LogEntry]:
     if not skipped:
         return entries
     names = ", ".join(name for _, name in skipped)
-    steps = "1 step" if len(skipped) == 1 else f"{len(skipped)} steps"
+    steps = counted(len(skipped), "step")
     first = skipped[0][0]
     folded = replace(entries[first], text=f"{steps} did not run, as an earlier one failed: {names}")
     numbers = {number for number, _ in skipped}
