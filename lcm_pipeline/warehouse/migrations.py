@@ -34,6 +34,10 @@ logger = logging.getLogger(__name__)
 # "no privileges were granted": the user holds the right, but not the option to grant it.
 _NOT_GRANTABLE = "01007"
 
+# It warns of roles that it may not create, once for each and of the rights of its own version;
+# `warn_of_missing_roles` says what is missing in the end.
+_ROLES = "0006_create_roles.sql"
+
 _SCHEMAS = ("core_live", "core", "history", "mart", "outbox", "refresh", "staging", "sync")
 _CONCURRENT_CHANGE = "tuple concurrently updated"
 _RETRY_SECONDS, _PAUSE_SECONDS = 60.0, 0.2
@@ -92,8 +96,6 @@ def _migrate(warehouse: Warehouse, applied: list[str], *, marts_may_wait: bool) 
             session.execute(query("create_migrations"))
         session.execute(query("begin_migration"))
         applied += [path.name for path in migration_files() if _apply(session, path)]
-        # Only from here on: 0006 warns of roles that it may not create, once for each and of the
-        # rights of its own version. `warn_of_missing_roles` says what is missing in the end.
         session.add_notice_handler(_log_warning)
         # Again: in a new warehouse the table is created by a migration.
         session.execute(query("begin_migration"))
@@ -218,6 +220,9 @@ def _applied(session: Session) -> dict[str, str]:
 
 def _apply(session: Session, path: Path) -> bool:
     """Apply a migration unless it was applied before; returns whether it was applied now."""
+    is_logged = path.name != _ROLES
+    if is_logged:
+        session.add_notice_handler(_log_warning)
     try:
         with session.transaction():
             locks.hold_migrations(session)
@@ -229,6 +234,9 @@ def _apply(session: Session, path: Path) -> bool:
             )
     except psycopg.Error as error:
         raise _failed(path.name, error) from error
+    finally:
+        if is_logged:
+            session.remove_notice_handler(_log_warning)
     return True
 
 

@@ -56,6 +56,20 @@ def test_a_failed_migration_changes_nothing_and_says_what_to_run(
         assert session.execute("select to_regclass('public.half')").fetchone() == (None,)
 
 
+def test_a_warning_of_a_migration_is_shown(
+    tmp_path: Path,
+    warehouse: Warehouse,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    warning = tmp_path / "9999_warn.sql"
+    warning.write_text("do $$ begin raise warning 'rows of % remain', 'old'; end $$;")
+    files = [*migration_files(), warning]
+    monkeypatch.setattr(migrations, "migration_files", lambda: files)
+    assert migrations.migrate(warehouse) == ["9999_warn.sql"]
+    assert caplog.messages.count("rows of old remain") == 1
+
+
 @pytest.mark.parametrize("step", ["give_to_owner", "grant_rights"])
 def test_rights_that_a_killed_migration_did_not_grant_are_granted_by_the_next_one(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, step: str
