@@ -8,11 +8,18 @@ from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.model.texts import counted
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
-from lcm_pipeline.warehouse.diagnosis import problem_with_keys, read_facts, tables_without_key
+from lcm_pipeline.warehouse.diagnosis import (
+    explaining_failures,
+    problem_with_keys,
+    read_facts,
+    tables_without_key,
+)
 from lcm_pipeline.warehouse.errors import NothingSyncedError
 from lcm_pipeline.warehouse.migrations import SchemasOfOthersError, have_old_marts
+from lcm_pipeline.warehouse.poolers import SESSIONS_AT_ONCE
 from lcm_pipeline.warehouse.programme import programme_of, stored_programme
 from lcm_pipeline.warehouse.schema import ChangedSchemaError
+from lcm_pipeline.warehouse.sessions import run_again_if_lost
 from lcm_pipeline.warehouse.status import WarehouseStatus, read_status
 
 
@@ -22,7 +29,10 @@ def check_warehouse(settings: Settings, *, is_new: bool, can_create: bool) -> It
     is_new: nobody expects a warehouse yet. can_create: the embedded one can be created in LCM_HOME.
     """
     try:
-        with open_warehouse(settings, is_read_only=True) as warehouse:
+        with (
+            open_warehouse(settings, is_read_only=True) as warehouse,
+            explaining_failures(warehouse),
+        ):
             yield from _check_server(settings, warehouse)
             yield from _check_schema(settings, warehouse, is_new=is_new)
             yield _check_keys(settings, warehouse)
@@ -42,7 +52,8 @@ def check_warehouse(settings: Settings, *, is_new: bool, can_create: bool) -> It
 
 
 def _check_server(settings: Settings, warehouse: Warehouse) -> Iterator[Finding]:
-    facts = read_facts(warehouse)
+    # With a limit of one session, the server may not have ended that of the check before.
+    facts = run_again_if_lost(lambda: read_facts(warehouse))
     version = f"{warehouse.location}, PostgreSQL {facts.version}"
     yield Finding("warehouse", Level.OK, version)
     if facts.missing_rights:
@@ -50,6 +61,11 @@ def _check_server(settings: Settings, warehouse: Warehouse) -> Iterator[Finding]
         yield Finding("rights", Level.FAIL, f"{facts.user} lacks rights", advice)
     else:
         yield Finding("rights", Level.OK, f"{facts.user} may fill the warehouse")
+    if facts.connection_limit is not None and facts.connection_limit < SESSIONS_AT_ONCE:
+        limit = counted(facts.connection_limit, "connection")
+        found = f"{limit} allowed to {facts.user} here, and a sync opens up to {SESSIONS_AT_ONCE}"
+        advice = "raise the connection limit of the role or the database: docs/postgres.md"
+        yield Finding("connections", Level.WARN, found, advice)
     if facts.is_standby:
         yield Finding("primary", Level.FAIL, "a read-only standby", "set the primary's address")
     if facts.size is not None:

@@ -18,7 +18,7 @@ REFUSED_OPTIONS = "unsupported startup parameter"
 # with the other once, twice and three times makes them share a server in either case.
 _ROUNDS = 6
 # The sessions that a sync has open at once, and a spare one.
-_SESSIONS_AT_ONCE = 6
+SESSIONS_AT_ONCE = 6
 _TIMEOUT_SECONDS = 20.0
 _BACKEND = b"select pg_backend_pid()"
 
@@ -50,7 +50,7 @@ def refuse_shared_sessions(
                     " last for a whole run would be lost. Set pool_mode = session for this"
                     " database, or connect to Postgres itself"
                 )
-        for _ in range(_SESSIONS_AT_ONCE - 2):
+        for _ in range(SESSIONS_AT_ONCE - 2):
             _backend_of(opened.enter_context(closing(connect())))
 
 
@@ -69,7 +69,7 @@ def _backend_of(session: psycopg.Connection) -> int:
             if not selector.select(max(0.0, deadline - time.monotonic())):
                 raise SharedSessionsError(
                     "it is behind a connection pooler that provided no further session within"
-                    f" {_TIMEOUT_SECONDS:.0f} s: a sync has up to {_SESSIONS_AT_ONCE} open at"
+                    f" {_TIMEOUT_SECONDS:.0f} s: a sync has up to {SESSIONS_AT_ONCE} open at"
                     " once. Raise default_pool_size (or pool_size of the database) of PgBouncer,"
                     " or connect to Postgres itself"
                 )

@@ -214,7 +214,14 @@ select
                 in (('mart', 'parameters'), ('sync', 'registration_days'))
         ),
         false
-    ) as has_time_zone;
+    ) as has_time_zone,
+    (
+        -- -1 is no limit, and a superuser has none.
+        select least(nullif(pg_roles.rolconnlimit, -1), nullif(pg_database.datconnlimit, -1))
+        from pg_roles
+        inner join pg_database on pg_database.datname = current_database()
+        where pg_roles.rolname = current_user and not pg_roles.rolsuper
+    ) as connection_limit;
 
 -- name: tables_without_key
 -- purpose: the tables of the warehouse without a valid unique index

@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
@@ -102,6 +103,34 @@ def test_each_problem_is_reported_with_its_remedy(
     assert lines["identity"][0]["state"] == "fail"
     assert "LCM_TOKEN" in lines["identity"][0]["advice"]
     assert lines["start"][0]["state"] == "warn"
+
+
+def test_a_small_limit_of_connections_is_reported_and_no_check_fails_for_it(
+    tmp_path: Path, live: RunningSimulator, postgres: str
+) -> None:
+    with tenant(postgres) as few:
+        variables = {"LCM_API_URL": live.url, "LCM_DATABASE_URL": few.url}
+        assert run(tmp_path, "migrate", **variables).returncode == 0
+        few.run("alter role {user} connection limit 1")
+        _, lines = _examine(tmp_path, **variables)
+        (found,) = lines["connections"]
+        assert (found["state"], "1 connection allowed to" in found["found"]) == ("warn", True)
+        assert "connection limit of the role or the database" in found["advice"]
+        assert lines["service"][0]["state"] == "ok"
+        # One session is taken by somebody else.
+        sessions = "select from pg_stat_activity where usename = %s"
+        wait_for(lambda: not few.owner.execute(sessions, [few.user]).fetchall())
+        with psycopg.connect(few.url):
+            _, lines = _examine(tmp_path, **variables)
+        (found,) = lines["warehouse"]
+        assert (found["state"], "too many connections for role" in found["found"]) == ("fail", True)
+        assert "alter role" in found["found"]
+        # That of the test is one of the two.
+        few.run("alter role {user} connection limit -1")
+        few.run("alter database {database} connection limit 2")
+        _, lines = _examine(tmp_path, **variables)
+        assert "2 connections allowed to" in lines["connections"][0]["found"]
+        assert lines["service"][0]["state"] == "ok"
 
 
 def test_a_failed_run_that_a_rerun_does_not_help_is_not_to_be_run_again(
