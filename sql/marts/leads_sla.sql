@@ -141,19 +141,27 @@ runs as (
         runs.clients,
         runs.pending + runs.deferred as unread,
         max(runs.window_to) over (order by runs.finished_at, runs.run_id) as newest_day,
-        first_value(runs.clients) over (
-            partition by runs.window_to order by runs.finished_at, runs.run_id
-        ) as clients_of_day
+        first_value(runs.clients) over of_day as clients_of_day,
+        first_value(runs.started_at) over of_day as day_read_from
     from sync.runs
     where runs.feed = 'leads' and runs.status = 'published'
+    window of_day as (partition by runs.window_to order by runs.finished_at, runs.run_id)
 ),
 
 -- A run of an earlier day reads only who had registered by it, and a repair only the clients that differ:
--- that of the newest day, so it has fewer clients than the reading of the day.
+-- that of the newest day, so it has fewer clients than the reading of the day. Who was retired since that reading
+-- is read no more.
 proofs as (
     select started_at, finished_at
     from runs
-    where unread = 0 and window_to = newest_day and clients >= clients_of_day
+    where
+        unread = 0
+        and window_to = newest_day
+        and clients + (
+            select count(*)
+            from sync.retired_clients as retired
+            where retired.retired_at > runs.day_read_from and retired.retired_at <= runs.started_at
+        ) >= clients_of_day
 ),
 
 moments as (

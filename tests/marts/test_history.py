@@ -9,6 +9,7 @@ from psycopg.rows import dict_row
 
 from lcm_pipeline.feeds import OPERATIONS, REGISTRATIONS
 from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.ingest.retirement import retire
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from tests.marts.comparing import read_mart
 from tests.marts.stories import Story
@@ -287,6 +288,25 @@ def test_only_a_reading_of_all_clients_shows_that_a_lead_still_waits(story: Stor
     taken_up.row["LeadStatusName"] = "Закрыто"
     story.sync_day(THIRD)
     (closed,) = [row for row in read_mart(story.warehouse, "leads_sla") if row["lead_id"] == 41]
+    assert closed["closed_after"] == _utc(2026, 3, 9, 9)
+    assert closed["closed_by"] == _utc(2026, 3, 10, 3)
+
+
+@pytest.mark.slow
+def test_another_run_of_the_day_reads_all_clients_but_those_retired_in_between(
+    story: Story,
+) -> None:
+    story.author.client(7, "2026-03-01T01:00:00", [{"Card": 1}])
+    client = story.author.client(8, "2026-03-01T01:00:00", [{"Card": 2}])
+    lead = story.author.lead(client, 41, "2026-03-05T20:00:00")
+    story.sync_day(SECOND)
+    retire(story.warehouse, [7])
+    with story.warehouse.connect(autocommit=True) as session:
+        session.execute("update sync.retired_clients set retired_at = '2026-03-09 06:00+00'")
+    story.sync_earlier(SECOND, _utc(2026, 3, 9, 9))
+    lead.row["LeadStatusName"] = "Закрыто"
+    story.sync_day(THIRD)
+    (closed,) = read_mart(story.warehouse, "leads_sla")
     assert closed["closed_after"] == _utc(2026, 3, 9, 9)
     assert closed["closed_by"] == _utc(2026, 3, 10, 3)
 
