@@ -366,6 +366,26 @@ def test_a_new_card_reinstates_a_retired_client(daily: Daily) -> None:
     assert daily.retired() == {}
 
 
+def test_a_card_that_is_no_longer_listed_stays_and_the_comment_says_so(daily: Daily) -> None:
+    daily.programme.cards[9999] = 1001
+    daily.sync()
+    del daily.programme.cards[9999]
+    daily.sync()
+    assert daily.rows("select client_id from core.cards where card_number = 9999") == [(1001,)]
+    assert 9999 not in daily.live("registrations")
+    ((comment,),) = daily.rows("select obj_description('core.cards'::regclass)")
+    assert "no longer lists stays as it last was" in comment
+    listed = """
+        select count(*)
+        from core.cards
+        where exists (
+            select from core.registrations
+            where registrations.card_number = cards.card_number and deleted_at is null
+        )
+    """
+    assert daily.rows(listed) == [(30,)]
+
+
 @pytest.mark.slow
 def test_a_client_is_retired_and_reinstated_by_hand(daily: Daily) -> None:
     daily.sync()
