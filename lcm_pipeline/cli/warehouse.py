@@ -38,18 +38,21 @@ def warehouse_or_empty(settings: Settings, *, migrates: bool = True) -> Iterator
     """
     with ExitStack() as stack:
         try:
-            with open_warehouse(settings, is_read_only=True) as warehouse:
-                if migrates:
-                    require_some_schema(warehouse)
-                else:
-                    with warehouse.connect() as session:
-                        require_current_schema(session, warehouse)
+            require_existing(settings)
+            opened = open_warehouse(settings, is_read_only=not migrates)
+            warehouse = stack.enter_context(opened)
+            if migrates:
+                require_some_schema(warehouse)
+            else:
+                with warehouse.connect() as session:
+                    require_current_schema(session, warehouse)
         except NothingSyncedError:
+            stack.close()
             migrates = True
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="lcm-plan-"))
             empty = {"home": Path(folder), "database_url": None}
-            settings = settings.model_copy(update=empty)
-        warehouse = stack.enter_context(open_warehouse(settings, is_read_only=not migrates))
+            opened = open_warehouse(settings.model_copy(update=empty))
+            warehouse = stack.enter_context(opened)
         if migrates:
             # Views of others may depend on marts: those keep the definition of an older version.
             migrate(warehouse, marts_may_wait=True)

@@ -406,6 +406,17 @@ def test_a_command_without_a_warehouse_names_that_of_the_newest_demo(tmp_path: P
     assert f"LCM_HOME={newest}" in "".join(ended.stderr.split("\n"))
 
 
+@pytest.mark.parametrize("words", [("bundle",), ("docs", "--output", "-")])
+def test_a_command_starts_the_embedded_server_once(tmp_path: Path, words: tuple[str, ...]) -> None:
+    assert run(tmp_path, "migrate").returncode == 0
+    logs = tmp_path / "home/postgres/log"
+    before = len([*logs.iterdir()])
+    done = run(tmp_path, *words)
+    assert done.returncode == 0, done.stderr
+    # Each start of the server begins a log file.
+    assert len([*logs.iterdir()]) == before + 1
+
+
 @pytest.mark.slow
 def test_read_only_commands_create_no_warehouse_in_a_database(
     tmp_path: Path, postgres: str
