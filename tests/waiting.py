@@ -19,7 +19,10 @@ def wait_for(
 ) -> ResultT:
     """Wait until a condition is true; returns its value. problem: what to report if it never is."""
     deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, problem()
+    while True:
+        # Before the condition: a stall of the machine between the two is no failure.
+        is_over = time.monotonic() >= deadline
+        if value := condition():
+            return value
+        assert not is_over, problem()
         time.sleep(0.1)
-    return value
