@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from lcm_pipeline.cli.lazy_group import load_command
+from lcm_pipeline.orchestration.times import COMPLETE_BY_HOUR, SYNC_HOUR
 from lcm_pipeline.settings import Settings
 from tests.architecture.repository import ROOT, repository_files
 from tests.waiting import PATIENCE
@@ -111,6 +112,22 @@ def test_the_services_are_hardened(checked_units: list[Path]) -> None:
             pytest.skip("this systemd cannot analyze a unit that is not installed")
         (exposure,) = re.findall(r"Overall exposure level for \S+: ([\d.]+)", done.stdout)
         assert float(exposure) <= _MAX_EXPOSURE, done.stdout
+
+
+def test_a_sync_is_tried_again_for_an_outage_of_hours_and_started_the_next_morning() -> None:
+    """A unit that reached its limit within the interval is not started for its timer either."""
+    text = (DEPLOY / "systemd/lcm-sync.service").read_text("utf-8")
+    units = {"min": 1, "h": 60}
+    pause, interval = (
+        int(number) * units[unit]
+        for name in ("RestartSec", "StartLimitIntervalSec")
+        for number, unit in re.findall(rf"^{name}=(\d+)(min|h)$", text, re.M)
+    )
+    (burst,) = map(int, re.findall(r"^StartLimitBurst=(\d+)$", text, re.M))
+    hours_of_retries = (COMPLETE_BY_HOUR - SYNC_HOUR) * 60
+    assert hours_of_retries <= pause * (burst - 1) < interval
+    # The next start of the timer is a day later, minus what it varies by and the retries take.
+    assert interval + pause * burst < 24 * 60
 
 
 def test_the_units_use_existing_commands_and_settings() -> None:
