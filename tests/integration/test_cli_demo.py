@@ -131,12 +131,12 @@ def test_the_demo_prints_how_to_serve_it_again_and_a_resync_changes_nothing(
 
 
 @pytest.mark.slow
-def test_the_demo_does_not_use_the_executor_and_the_first_day_of_the_settings(
-    tmp_path: Path,
-) -> None:
-    # Steps in other processes would read from the service of .env, which nothing serves here.
+def test_the_demo_does_not_use_the_settings_of_the_real_programme(tmp_path: Path) -> None:
+    # Steps in other processes would read from the service of .env, which nothing serves here; at
+    # this rate a request takes a minute and a half.
     (tmp_path / ".env").write_text(
         "LCM_API_URL=http://127.0.0.1:9/\nLCM_EXECUTOR=multiprocess\nLCM_START_DATE=2026-03-03\n"
+        "LCM_MAX_RPS=0.01\nLCM_USERNAME=north\nLCM_PASSWORD=hush\nLCM_LANGUAGE=en\n"
     )
     demo = run(tmp_path, "demo", "--clients", "10", "--days", "2", "--today", "2026-03-03")
     assert demo.returncode == 0, demo.stdout + demo.stderr

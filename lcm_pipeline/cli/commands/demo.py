@@ -47,6 +47,8 @@ else:
     verify = lazy_import("lcm_pipeline.verify.verify")
     frames = lazy_import("lcm_pipeline.warehouse.access.frames")
 
+# The others are those of the real programme: its address, secrets, limits and alerts.
+_SETTINGS_THAT_APPLY = {"timezone", "language"}
 _SEED = 20260301
 _VERIFIED = 50
 
@@ -81,13 +83,17 @@ def demo(
         # of .env, and sync the real programme.
         os.environ |= {"LCM_START_DATE": str(start), "LCM_EXECUTOR": "in_process"}
         mine = load_settings(
-            api_url=programme.url, home=home, api_format="json",
-            database_url=None, database_url_file=None, dagster_database_url=None,
-            dagster_database_url_file=None, operator=None, username=None, token=None,
-            token_file=None, password=None, password_file=None, site_code=None,
-            site_code_file=None, retention_months=None, pseudonym_key=None,
-            pseudonym_key_file=None, pseudonym_old_keys=None, pseudonym_old_keys_file=None,
-        )  # fmt: skip
+            **{
+                **{
+                    name: field.default
+                    for name, field in Settings.model_fields.items()
+                    if name not in _SETTINGS_THAT_APPLY
+                },
+                "api_url": programme.url,
+                "home": home,
+                "start_date": start,
+            }
+        )
         with open_warehouse(mine) as warehouse:
             reports = _sync(mine, warehouse, Window(start, today - timedelta(days=1)))
             console.print("\nCompared with the source:")
