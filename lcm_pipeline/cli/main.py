@@ -14,7 +14,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 
@@ -71,6 +71,7 @@ def _global_options(
 def main() -> None:
     """Run the command line; ends the process."""
     _open_closed_streams()
+    sys.stderr = _lossy_stderr()
     _set_missing_home()
     _log_warnings()
     signal.signal(signal.SIGTERM, _interrupt)
@@ -105,10 +106,8 @@ def _end_interrupted() -> NoReturn:
     Python would wait for the threads of a second Ctrl-C, which may wait for a database that does
     not answer.
     """
-    # The same Ctrl-C has ended the reader of a pipe, such as tee.
-    with suppress(BrokenPipeError):
-        print_message(interrupt_message())
-        sys.stderr.flush()
+    print_message(interrupt_message())
+    sys.stderr.flush()
     os._exit(INTERRUPTED)
 
 
@@ -162,6 +161,31 @@ def _open_closed_streams() -> None:
     sys.stdin = sys.stdin or os.fdopen(0, "r", encoding="utf-8")
     sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8")
     sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8")
+
+
+class _LossyFile(io.FileIO):
+    """Loses what cannot be written."""
+
+    def write(self, data: Any) -> int:
+        written = None
+        with suppress(OSError):
+            # None if a pipe takes no more for now.
+            written = super().write(data)
+        return len(data) if written is None else written
+
+
+def _lossy_stderr() -> TextIO:
+    """Return standard error that loses messages where the disk is full or a pipe has no reader.
+
+    The exit code says how the command ended, not whether its log could be written. Python would
+    exit with 120, and a progress line or an error message would fail the command.
+    """
+    return io.TextIOWrapper(
+        io.BufferedWriter(_LossyFile(sys.stderr.fileno(), "w", closefd=False)),
+        encoding=sys.stderr.encoding,
+        errors=sys.stderr.errors,
+        line_buffering=True,
+    )
 
 
 def _set_missing_home() -> None:

@@ -149,6 +149,43 @@ def test_output_that_nobody_reads_to_the_end_is_no_traceback() -> None:
     assert (ended.returncode, ended.stderr) == (1, b"")
 
 
+@pytest.mark.parametrize(
+    ("ending", "code"),
+    [
+        ("print('a progress line', file=sys.stderr)", 0),
+        ("sys.exit('a message')", 1),
+        ("usage()", 2),
+        ("sys.exit(3)", 3),
+        ("interrupt()", 130),
+    ],
+)
+@pytest.mark.parametrize("is_full", [False, True])
+def test_messages_that_cannot_be_written_change_no_exit_code(
+    ending: str, code: int, is_full: bool
+) -> None:
+    probe = (
+        "import sys; from importlib import import_module;"
+        "from lcm_pipeline.model.errors import UsageError\n"
+        "def usage(): raise UsageError('no such day')\n"
+        "def interrupt(): print('Interrupted', file=sys.stderr); sys.exit(130)\n"
+        "def app():\n"
+        "    print('a line', file=sys.stderr)\n"
+        f"    {ending}\n"
+        "m = import_module('lcm_pipeline.cli.main'); m.app = app; m.main()"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-c", probe],
+            stdout=subprocess.PIPE,
+            stderr=full if is_full else writer,
+            check=False,
+        )
+    os.close(writer)
+    assert (ended.returncode, ended.stdout) == (code, b"")
+
+
 @pytest.mark.parametrize("is_nested", [False, True])
 def test_ctrl_c_during_an_import_ends_without_a_traceback(tmp_path: Path, is_nested: bool) -> None:
     package = tmp_path / "large"
