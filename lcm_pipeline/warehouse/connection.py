@@ -75,10 +75,12 @@ class Warehouse:
     """A database that sessions can be opened in. Its repr never contains the password.
 
     is_read_only: its sessions are read-only, whatever rights the user has.
+    home: the folder of an embedded one, which names it in messages.
     """
 
     url: str = field(repr=False)
     is_embedded: bool = field(default=False, repr=False, kw_only=True)
+    home: Path | None = field(default=None, repr=False, kw_only=True)
     is_read_only: bool = field(default=False, repr=False, kw_only=True)
 
     def __repr__(self) -> str:
@@ -86,7 +88,13 @@ class Warehouse:
 
     @property
     def location(self) -> str:
-        """Host, port and database, for messages; also those of libpq's variables and PGSERVICE."""
+        """The home, or host, port and database, for messages.
+
+        Also those of libpq's variables and PGSERVICE.
+        """
+        if self.home is not None:
+            # Its socket may be a folder with a made-up name in /tmp.
+            return str(self.home)
         # Only libpq's connection itself resolves a service that the address names.
         if "service" in self._parts:
             return f"service {self._parts['service']}"
@@ -185,7 +193,9 @@ def open_warehouse(settings: Settings, *, is_read_only: bool = False) -> Iterato
                 url = stack.enter_context(embedded_postgres(settings.home_path))
             except EmbeddedPostgresError as error:
                 raise WarehouseUnavailableError(str(error)) from error
-            warehouse = Warehouse(url, is_embedded=True, is_read_only=is_read_only)
+            warehouse = Warehouse(
+                url, is_embedded=True, is_read_only=is_read_only, home=settings.home_path
+            )
         _check(warehouse)
         yield warehouse
 

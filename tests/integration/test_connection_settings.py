@@ -250,12 +250,17 @@ def test_dashboards_read_utf8_whatever_the_database_sets(login: Tenant, postgres
         login.owner.execute(f"drop role {name}")
 
 
-def test_the_embedded_server_is_opened_as_embedded(tmp_path: Path) -> None:
+def test_the_embedded_server_is_opened_as_embedded_and_named_after_its_home(
+    tmp_path: Path,
+) -> None:
+    # Its socket is in a folder of /tmp, whose name says nothing.
+    home = tmp_path / "дом"
     with (
-        embedded_postgres(tmp_path / "home"),
-        open_warehouse(load_settings(home=tmp_path / "home", database_url=None)) as warehouse,
+        embedded_postgres(home),
+        open_warehouse(load_settings(home=home, database_url=None)) as warehouse,
     ):
         assert warehouse.is_embedded
+        assert warehouse.location == str(home)
 
 
 def test_messages_name_the_database_that_the_variables_of_libpq_and_a_service_choose(
