@@ -149,5 +149,9 @@ def test_a_full_disk_is_the_reason_if_it_has_no_room_for_a_log(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     with pytest.raises(EmbeddedPostgresError, match="the disk is full: free some space"):
         supervisor.run_until_unused(users)
+    # Of an earlier start: this one cannot log.
+    folder.start_log.write_text("LOG:  database system is shut down")
+    with pytest.raises(EmbeddedPostgresError, match="the disk is full: free some space"):
+        supervisor.run_until_unused(users)
     for descriptor in (users, lock, in_use):
         os.close(descriptor)

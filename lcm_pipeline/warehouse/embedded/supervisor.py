@@ -118,8 +118,10 @@ class Supervisor:
             if started is not None:
                 return started
             log = self._folder.end_of_logs()
-            if not log and shutil.disk_usage(self._folder.root).free <= _LOG_BYTES:
-                log = os.strerror(errno.ENOSPC)
+            # The log may end with lines of an earlier start, which do not name the reason.
+            is_full = shutil.disk_usage(self._folder.root).free <= _LOG_BYTES
+            if is_full and not explanation(log):
+                log = f"{log}\n{os.strerror(errno.ENOSPC)}".strip()
             if time.monotonic() >= deadline or not any(words in log for words in _TRANSIENT):
                 raise EmbeddedPostgresError(
                     f"Postgres did not start in {self._folder.data_folder}{explanation(log)}; "
