@@ -14,13 +14,16 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from lcm_pipeline.api.clocks import seconds_ahead
-from lcm_pipeline.api.transport import create_tls_context
+from lcm_pipeline.api.transport import NOT_HTTP, create_tls_context
 
 _LONGEST_REASON = 200
 
 
 class UnreachableError(Exception):
-    """No response; the message says why. is_certificate: the certificate is not trusted."""
+    """No HTTP response; the message says why, after the host.
+
+    is_certificate: the certificate is not trusted.
+    """
 
     def __init__(self, reason: str, *, is_certificate: bool = False) -> None:
         super().__init__(reason)
@@ -72,10 +75,14 @@ def probe_service(
             seconds_ahead(response.getheader("Date"), sent_at, time.time()),
         )
     except ssl.SSLCertVerificationError as error:
-        raise UnreachableError(error.verify_message, is_certificate=True) from error
-    except (OSError, http.client.HTTPException) as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise UnreachableError(str(reason)[:_LONGEST_REASON]) from error
+        reason = f"cannot be reached: {error.verify_message}"
+        raise UnreachableError(reason, is_certificate=True) from error
+    except OSError as error:
+        reason = error.strerror or str(error) or type(error).__name__
+        raise UnreachableError(f"cannot be reached: {reason[:_LONGEST_REASON]}") from error
+    except http.client.HTTPException as error:
+        # Its text is the line that came, of a mail server or of one that expects TLS.
+        raise UnreachableError(f"cannot be used: {NOT_HTTP}") from error
     finally:
         connection.close()
 

@@ -51,6 +51,8 @@ _DRAINED_BYTES = 64 * 1024
 _DRAINED_SECONDS = 2.0
 _LONGEST_LOCATION = 200
 
+NOT_HTTP = "the response is not HTTP: is the port of LCM_API_URL right, and does it serve https?"
+
 # Keys are OpenSSL's X509_V_ERR_…: not yet valid, expired, host name mismatch, IP address mismatch.
 _CLOCK_ADVICE = "the server's certificate has to be renewed, or this machine's clock is wrong"
 _HOST_ADVICE = "check the host in LCM_API_URL: the certificate is for another one"
@@ -213,7 +215,7 @@ class Transport:
             case HttpProcessingError() if isinstance(cause.__cause__ or cause, LineTooLong):
                 return f"a header of the response is longer than {_LONGEST_HEADER // 1024} KB"
             case HttpProcessingError() | aiohttp.ClientResponseError():
-                return "the response is not HTTP"
+                return NOT_HTTP
             case aiohttp.ClientPayloadError() | httpx.DecodingError():
                 return "the response was cut off"
             case _:

@@ -42,7 +42,7 @@ def check_service(settings: Settings) -> Iterator[Finding]:
         if error.is_certificate:
             advice = "have it renewed, or name its authority in LCM_CA_FILE"
         name = "TLS" if error.is_certificate else "service"
-        yield Finding(name, Level.FAIL, f"{host} cannot be reached: {error}", advice)
+        yield Finding(name, Level.FAIL, f"{host} {error}", advice)
         return
     through = " through a proxy" if settings.proxy() else ""
     yield Finding("service", Level.OK, f"{host} responds{through} in {probe.seconds * 1000:.0f} ms")

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from socketserver import StreamRequestHandler, TCPServer
 from typing import Any
 
 import psycopg
@@ -226,6 +227,25 @@ def test_a_wrong_clock_and_an_unreachable_service_are_detected(
     code, lines = _examine(tmp_path, LCM_API_URL="http://127.0.0.1:1/")
     assert lines["service"][0]["state"] == "fail"
     assert "cannot be reached" in lines["service"][0]["found"]
+
+
+class _MailServer(StreamRequestHandler):
+    def handle(self) -> None:
+        self.wfile.write(b"220 mail.example.com ESMTP\r\n")
+
+
+def test_a_service_that_does_not_speak_http_is_reported_without_its_words(tmp_path: Path) -> None:
+    with TCPServer(("127.0.0.1", 0), _MailServer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        address = f"http://127.0.0.1:{server.server_address[1]}"
+        _, lines = _examine(tmp_path, LCM_API_URL=f"{address}/")
+        server.shutdown()
+        thread.join()
+    assert lines["service"][0]["found"] == (
+        f"{address} cannot be used: the response is not HTTP: is the port of LCM_API_URL right,"
+        " and does it serve https?"
+    )
 
 
 def test_a_warehouse_whose_restore_ended_before_its_keys_is_a_failure(
