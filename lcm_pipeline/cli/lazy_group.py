@@ -30,6 +30,7 @@ from lcm_pipeline.processes import STOP_SIGNALS
 # one of the next older.
 _GC_THRESHOLDS = (20_000, 20, 20)
 _LONGEST_GIVEN = 80
+_LARGEST_BIGINT = 2**63 - 1
 
 
 class LazyGroup(TyperGroup):
@@ -64,6 +65,10 @@ class StrictCommand(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         values, _, given = self.make_parser(ctx).parse_args(args=list(args))
         if values.get("help"):
+            for parameter in self.params:
+                # The range would say no more than the type, and squeeze the column of the texts.
+                if isinstance(parameter, TyperOption) and parameter.max == _LARGEST_BIGINT:
+                    parameter.max = None
             # Click prints it whatever else is given.
             return super().parse_args(ctx, args)
         for parameter, count in Counter(given).items():

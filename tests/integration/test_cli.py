@@ -78,6 +78,13 @@ def test_help_is_printed_whatever_else_is_given(tmp_path: Path) -> None:
     assert (shown.returncode, "--dry-run" in shown.stdout) == (0, True), shown.stderr
 
 
+@pytest.mark.parametrize("command", ["reset", "sync", "verify", "runs"])
+def test_help_names_no_largest_number_where_any_is_allowed(tmp_path: Path, command: str) -> None:
+    shown = run(tmp_path, command, "--help").stdout
+    assert "x>=1" in shown
+    assert "9223372036854775807" not in shown
+
+
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("content", "expected"),
