@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -29,6 +30,8 @@ from lcm_pipeline.cli.failures import (
 from lcm_pipeline.cli.lazy_group import LazyGroup
 from lcm_pipeline.cli.log_format import PlainFormatter
 from lcm_pipeline.model.texts import strip_control_characters
+
+_REPEAT_SECONDS = 0.01
 
 app = typer.Typer(
     name="lcm",
@@ -74,6 +77,7 @@ def main() -> None:
     sys.stderr = _lossy_stderr()
     _set_missing_home()
     _log_warnings()
+    sys.unraisablehook = _repeat_lost_interrupt
     signal.signal(signal.SIGTERM, _interrupt)
     # The end of the terminal, unless nohup ignores it.
     if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
@@ -142,6 +146,23 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
         handler(number, frame)
     else:
         raise KeyboardInterrupt
+
+
+def _repeat_lost_interrupt(lost: "sys.UnraisableHookArgs") -> None:
+    """Repeat an interrupt that came while Python ran a callback or `__del__` of the collector.
+
+    Python prints a traceback of it and goes on, as there is nobody to raise it in.
+    """
+    if not issubclass(lost.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(lost)
+        return
+    # Later, as the handler runs in the main thread, which is in this function. Not SIGINT, which a
+    # background job of a shell ignores.
+    timer = threading.Timer(_REPEAT_SECONDS, os.kill, (os.getpid(), signal.SIGTERM))
+    timer.daemon = True
+    # Python starts no thread any more while it ends.
+    with suppress(RuntimeError):
+        timer.start()
 
 
 def _open_closed_streams() -> None:

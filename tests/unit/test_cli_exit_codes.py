@@ -248,6 +248,41 @@ def test_an_interrupt_that_a_library_clears_ends_the_command(
     _assert_interrupted(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("sent", "handler"),
+    [
+        ("SIGINT", "default_int_handler"),
+        ("SIGTERM", "default_int_handler"),
+        # As in a background job of a shell.
+        ("SIGTERM", "SIG_IGN"),
+    ],
+)
+def test_an_interrupt_in_a_callback_of_the_collector_ends_the_command(
+    tmp_path: Path, sent: str, handler: str
+) -> None:
+    (tmp_path / "probe.py").write_text(
+        "import os, signal, time, weakref\n"
+        "class Node:\n"
+        "    pass\n"
+        f"signal.signal(signal.SIGINT, signal.{handler})\n"
+        "from importlib import import_module\n"
+        "main = import_module('lcm_pipeline.cli.main')\n"
+        "def interrupt(_):\n"
+        f"    os.kill(os.getpid(), signal.{sent})\n"
+        "def app():\n"
+        "    node = Node()\n"
+        "    held = weakref.ref(node, interrupt)\n"
+        "    try:\n"
+        "        del node\n"
+        "        time.sleep(10)\n"
+        "    except KeyboardInterrupt:\n"
+        "        raise SystemExit(130)\n"
+        "main.app = app\n"
+        "main.main()\n"
+    )
+    _assert_interrupted(tmp_path)
+
+
 def _assert_interrupted(folder: Path) -> None:
     """Run probe.py in the folder, and check that it ends as interrupted.
 
