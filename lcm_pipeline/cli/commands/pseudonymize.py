@@ -21,7 +21,10 @@ def pseudonymize() -> None:
     """
     settings = load_settings()
     if not settings.pseudonyms:
-        raise UsageError("LCM_PSEUDONYM_KEY is not set, or LCM_PSEUDONYMIZE is 0")
+        raise UsageError(
+            "there is no key to hash with: LCM_PSEUDONYM_KEY is not set, or LCM_PSEUDONYMIZE is 0."
+            " Nothing was changed; docs/privacy.md says how to choose a key"
+        )
     with existing_warehouse(settings) as warehouse:
         count = use_keys(warehouse, settings)
     if count:
