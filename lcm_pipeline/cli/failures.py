@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from lcm_pipeline.api.errors import refused_credential
 from lcm_pipeline.cli.commands import RESUMABLE
@@ -32,8 +33,20 @@ def exit_code_of(error: BaseException) -> int | None:
         denied = (driver.errors.InsufficientPrivilege, driver.errors.ReadOnlySqlTransaction)
         return USAGE if isinstance(error, denied) else FAILED
     if isinstance(error, OSError):
-        return USAGE if error.errno in _DENIED | _UNUSABLE else FAILED
+        is_usage = error.errno in _DENIED | _UNUSABLE or _is_without_folder(error)
+        return USAGE if is_usage else FAILED
     return None
+
+
+def _is_without_folder(error: OSError) -> bool:
+    """Whether the current folder is gone: the system reports that without a name."""
+    if error.errno != errno.ENOENT or error.filename is not None:
+        return False
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def is_resumable() -> bool:
@@ -95,6 +108,8 @@ def _message_of_os_error(error: OSError) -> str:
                 f"not everything could be written ({error.strerror}): free some space, then run the"
                 " same command again"
             )
+        if _is_without_folder(error):
+            return "the current folder was removed: cd to a folder, then run the same command again"
         return str(error).strip()
     path = os.path.abspath(os.fsdecode(error.filename))  # noqa: PTH100 - resolves no links
     if error.errno in _DENIED:

@@ -64,6 +64,25 @@ def test_a_file_that_cannot_be_written_ends_with_its_path_and_advice(tmp_path: P
     assert message_of(OSError("gone")) == "gone"
 
 
+@pytest.mark.parametrize("words", [("status",), ("sync", "--missing"), ("report",), ("demo",)])
+def test_a_current_folder_that_was_removed_exits_with_2(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    (tmp_path / "gone").mkdir()
+    ended = subprocess.run(
+        ["/bin/sh", "-c", 'cd gone && rmdir ../gone && exec "$@"', "sh", LCM, *words],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": os.environ.get("PYTHONPATH", "")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (
+        2,
+        "lcm: the current folder was removed: cd to a folder, then run the same command again\n",
+    )
+
+
 @pytest.mark.parametrize(
     "words",
     [
