@@ -153,7 +153,7 @@ def _repeat_lost_interrupt(lost: "sys.UnraisableHookArgs") -> None:
 
     Python prints a traceback of it and goes on, as there is nobody to raise it in.
     """
-    if not issubclass(lost.exc_type, KeyboardInterrupt):
+    if not _is_interrupt(lost.exc_type):
         sys.__unraisablehook__(lost)
         return
     # Later, as the handler runs in the main thread, which is in this function. Not SIGINT, which a
@@ -229,7 +229,13 @@ class _SafeFormatter(PlainFormatter):
 
 def _is_no_interrupt(record: logging.LogRecord) -> bool:
     """Whether it is not about Ctrl-C, which SQLAlchemy logs as an error before it raises it."""
-    return record.exc_info is None or not isinstance(record.exc_info[1], KeyboardInterrupt)
+    return record.exc_info is None or not _is_interrupt(record.exc_info[0])
+
+
+def _is_interrupt(raised: type[BaseException] | None) -> bool:
+    """Whether it is KeyboardInterrupt, or what Dagster raises instead while it runs steps."""
+    others = (Exception, SystemExit, GeneratorExit)
+    return raised is not None and not issubclass(raised, others)
 
 
 def _log_warnings() -> None:

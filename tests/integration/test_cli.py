@@ -321,26 +321,30 @@ def test_ctrl_c_that_ends_the_reader_of_the_output_too_ends_with_130(
 INTERRUPTED_CLOSE = """
 import sqlite3, sys
 import sqlalchemy
+from dagster import DagsterExecutionInterruptedError
 from lcm_pipeline.cli import main
 class Connection(sqlite3.Connection):
     def close(self):
-        raise KeyboardInterrupt
+        raise {interrupt}
 def command():
     try:
         with sqlalchemy.create_engine(
             "sqlite://", connect_args={"factory": Connection}, poolclass=sqlalchemy.NullPool
         ).connect():
             pass
-    except KeyboardInterrupt:
+    except {interrupt}:
         sys.exit(130)
 sys.modules["lcm_pipeline.cli.main"].app = command
 main()
 """
 
 
-def test_ctrl_c_while_a_connection_is_closed_prints_no_traceback(tmp_path: Path) -> None:
+@pytest.mark.parametrize("interrupt", ["KeyboardInterrupt", "DagsterExecutionInterruptedError"])
+def test_ctrl_c_while_a_connection_is_closed_prints_no_traceback(
+    tmp_path: Path, interrupt: str
+) -> None:
     ended = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED_CLOSE],
+        [sys.executable, "-c", INTERRUPTED_CLOSE.replace("{interrupt}", interrupt)],
         env=environment(tmp_path),
         capture_output=True,
         text=True,
