@@ -23,6 +23,8 @@ console = Console(width=None if sys.stdout.isatty() else 200)
 # Of a reason that the source or the database gave.
 LONGEST_REASON = 500
 _LONGEST_CELL = 200
+# More than any table needs.
+_WIDE = 10_000
 _MAX_ROWS = 30
 
 
@@ -63,11 +65,19 @@ def new_table(first: str, *others: str) -> Table:
     return table
 
 
+def print_table(table: Table) -> None:
+    """Print a table; on a narrow terminal its lines wrap there, as rich would cut numbers short."""
+    narrowest = console.measure(table, options=console.options.update(max_width=_WIDE)).minimum
+    if narrowest > console.width:
+        table.width = narrowest
+    console.print(table, crop=False)
+
+
 def print_frame(frame: "pd.DataFrame") -> None:
     """Print the first rows of a DataFrame."""
     table = new_table(*map(str, frame.columns))
     for row in frame.head(_MAX_ROWS).itertuples(index=False):
         table.add_row(*(Text(shorten(str(value), _LONGEST_CELL)) for value in row))
-    console.print(table)
+    print_table(table)
     if len(frame) > _MAX_ROWS:
         console.print(f"… and {len(frame) - _MAX_ROWS:,} more")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from lcm_pipeline.cli.output import LONGEST_REASON, console, new_table, print_line
+from lcm_pipeline.cli.output import LONGEST_REASON, console, new_table, print_line, print_table
 from lcm_pipeline.model.profiles import UpdateFile
 from lcm_pipeline.model.texts import counted, shorten, strip_control_characters
 from lcm_pipeline.push.preview import PlannedUpdate, Preview
@@ -28,7 +28,7 @@ def print_push(report: PushReport, reasons: Sequence[Reason], stuck: Sequence[St
               report.failed, report.unknown, report.held_back, report.left_over,
               report.requests)  # fmt: skip
     table.add_row(*(f"{count:,}" for count in counts), f"{report.seconds:.1f}")
-    console.print(table)
+    print_table(table)
     for reason in reasons:
         print_line(
             f"{reason.updates:,} x {reason.status}: {shorten(reason.reason, LONGEST_REASON)}"
@@ -50,7 +50,7 @@ def print_preview(preview: Preview) -> None:
     for name in sorted(names):
         counts = (preview.sent_fields, preview.unchanged_fields, preview.rejected_fields)
         table.add_row(name, *(f"{count[name]:,}" for count in counts))
-    console.print(table)
+    print_table(table)
     console.print(
         f"updates: {preview.to_send:,} would be sent, {preview.unchanged:,} with nothing to send,"
         f" {preview.rejected:,} would be rejected"
@@ -74,7 +74,7 @@ def print_values(listed: Sequence[PlannedUpdate], count: int) -> None:
     for update in listed:
         values = (update.values.get(column, "") for column in columns)
         table.add_row(*(Text(str(cell)) for cell in (update.name, update.client_id, *values)))
-    console.print(table)
+    print_table(table)
     if count > len(listed):
         console.print(f"… and {count - len(listed):,} more")
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from lcm_pipeline.cli.output import console, new_table, print_frame, print_line
+from lcm_pipeline.cli.output import console, new_table, print_frame, print_line, print_table
 from lcm_pipeline.model.texts import counted, join_names
 from lcm_pipeline.sync.report import SyncReport
 
@@ -27,7 +27,7 @@ def print_reports(reports: Sequence[SyncReport]) -> None:
             f"{report.requests:,}",
             f"{report.seconds:.1f}",
         )
-    console.print(table)
+    print_table(table)
     for report in reports:
         counts = {
             ("client", "deferred"): report.deferred,

@@ -3,7 +3,14 @@
 from collections.abc import Sequence
 from datetime import date
 
-from lcm_pipeline.cli.output import LONGEST_REASON, console, new_table, print_line, print_unwrapped
+from lcm_pipeline.cli.output import (
+    LONGEST_REASON,
+    console,
+    new_table,
+    print_line,
+    print_table,
+    print_unwrapped,
+)
 from lcm_pipeline.model.texts import counted, join_names, shorten
 from lcm_pipeline.warehouse.status import (
     Convention,
@@ -67,7 +74,7 @@ def _print_feeds(feeds: Sequence[FeedOverview], yesterday: date) -> None:
             f"{feed.quarantined:,}",
             f"{feed.published_at:%Y-%m-%d}" if feed.published_at else "-",
         )
-    console.print(table)
+    print_table(table)
 
 
 def _last_run_sentence(run: RunSummary | None) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from lcm_pipeline.cli.marts_progress import marts_progress
-from lcm_pipeline.cli.output import console, new_table
+from lcm_pipeline.cli.output import new_table, print_table
 from lcm_pipeline.cli.warehouse import existing_warehouse
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
@@ -30,4 +30,4 @@ def marts(
             table.add_row(f"mart.{mart.name}", "up to date", "")
         else:
             table.add_row(f"mart.{mart.name}", f"{mart.rows:,}", f"{mart.seconds:.1f}")
-    console.print(table)
+    print_table(table)

@@ -6,7 +6,7 @@ import typer
 
 from lcm_pipeline.cli.failures import explaining_refused_credentials
 from lcm_pipeline.cli.options import DayOption, FromOption, ToOption, window_of
-from lcm_pipeline.cli.output import console, new_table
+from lcm_pipeline.cli.output import console, new_table, print_table
 from lcm_pipeline.cli.warehouse import warehouse_or_empty
 from lcm_pipeline.model.texts import counted
 from lcm_pipeline.settings import MAX_READERS, Settings, load_settings
@@ -99,7 +99,7 @@ def _print_plan(plan: Plan) -> None:
             f"{feed.requests:,}",
             f"{feed.rows:,}",
         )
-    console.print(table)
+    print_table(table)
     console.print(
         f"{plan.window}: about {counted(plan.requests, 'request')}, {plan.seconds:,.0f} s at the"
         f" configured rate and concurrency, with {plan.latency * 1000:.0f} ms per call as measured"
@@ -117,7 +117,7 @@ def _print_scale(
         table.add_row(
             name, f"{cost.requests:,}", f"{hours:,.1f}", f"{cost.rows:,}", f"{cost.disk / 1e9:,.2f}"
         )
-    console.print(table)
+    print_table(table)
     advice = f"LCM_READERS={plan.readers} with LCM_CONCURRENCY={settings.concurrency}"
     if plan.readers > MAX_READERS:
         advice = (

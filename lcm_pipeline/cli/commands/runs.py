@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from lcm_pipeline.cli.json_output import print_json
-from lcm_pipeline.cli.output import LONGEST_REASON, console, new_table, print_unwrapped
+from lcm_pipeline.cli.output import LONGEST_REASON, new_table, print_table, print_unwrapped
 from lcm_pipeline.model.texts import shorten
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.settings.field_types import LARGEST_INTEGER
@@ -44,7 +44,7 @@ def runs(
             f"{run.rows_read:,}",
             f"{run.pending:,}",
         )
-    console.print(table)
+    print_table(table)
     for run in found:
         if run.error:
             print_unwrapped(f"run {run.run_id}, {run.feed}: {shorten(run.error, LONGEST_REASON)}")
