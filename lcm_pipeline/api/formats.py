@@ -58,4 +58,10 @@ def response_as_json(endpoint: Endpoint[Any, Any], content_type: str, body: byte
             return xml_to_json(endpoint.response_type, body)
         except NotXmlError as error:
             raise NotAResponseError(str(error)) from error
-    raise NotAResponseError("got neither JSON nor XML" if first else "the response body is empty")
+    if not first:
+        raise NotAResponseError("the response body is empty")
+    try:
+        msgspec.json.decode(body, type=msgspec.Raw)
+    except (msgspec.MsgspecError, RecursionError):
+        raise NotAResponseError("got neither JSON nor XML") from None
+    raise NotAResponseError("got JSON, but no object: null, a list, a text or a number")

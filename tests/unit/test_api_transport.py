@@ -194,6 +194,25 @@ def test_a_retry_after_of_any_text_is_tolerated(status: int, retry_after: str) -
     assert len(service.requests) in (6, 20)
 
 
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"null", "got JSON, but no object"),
+        (b" []", "got JSON, but no object"),
+        (b'"ok"', "got JSON, but no object"),
+        (b"7", "got JSON, but no object"),
+        (b"[" * 100_000, "got neither JSON nor XML"),
+        (b"nothing here", "got neither JSON nor XML"),
+        (b" ", "the response body is empty"),
+    ],
+    ids=["null", "list", "text", "number", "nested", "words", "blank"],
+)
+def test_a_body_that_is_no_object_is_named_for_what_it_is(body: bytes, reason: str) -> None:
+    error = failing(always(raw(b"HTTP/1.1 200 OK", body)))
+    assert isinstance(error, MalformedError)
+    assert reason in str(error)
+
+
 @pytest.mark.parametrize("length", [8_500, 60_000, 200_000])
 def test_long_headers_are_read(length: int) -> None:
     for name in ("Set-Cookie", "X-Trace", "Content-Security-Policy"):
