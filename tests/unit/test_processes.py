@@ -15,6 +15,8 @@ _SCRIPT = """
 import os, signal, sys, threading
 from lcm_pipeline.processes import run_prepared, start_prepared
 
+# A background job of a shell, in which the tests may run, ignores it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 phase, function = sys.argv[1:]
 threading.Thread(target=threading.Event().wait, daemon=True).start()
 this = os.getpid()
