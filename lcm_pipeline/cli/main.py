@@ -74,7 +74,9 @@ def _global_options(
 def main() -> None:
     """Run the command line; ends the process."""
     _open_closed_streams()
-    sys.stderr = _lossy_stderr()
+    # Whoever calls this function may have replaced it by a stream in memory.
+    with suppress(io.UnsupportedOperation):
+        sys.stderr = _lossy_stderr()
     _set_missing_home()
     _log_warnings()
     sys.unraisablehook = _repeat_lost_interrupt
