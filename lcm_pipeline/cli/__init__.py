@@ -7,7 +7,7 @@ options.py       options that commands share;  feed_options.py  those that need 
 warehouse.py     how commands open the warehouse
 output.py        lines and tables for the terminal;  json_output.py  output for machines
 results.py       what a sync and a verification found, for all commands that print it
-status_output.py, push_output.py  what these commands print
+status_output.py, push_output.py  what these commands print;  findings_output.py  what checks found
 progress_log.py  log lines with times;  log_format.py  what they have in common with warnings
 progress_bar.py  bars on a terminal;  marts_progress.py  lines about marts that take long
 failures.py      exit codes and error messages;  prompts.py  questions

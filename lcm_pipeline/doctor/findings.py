@@ -8,7 +8,7 @@ from lcm_pipeline.warehouse.clock import MAX_CLOCK_SECONDS, describe_difference
 _WARN_CLOCK_SECONDS = 30
 
 
-class Level(StrEnum):
+class State(StrEnum):
     """The result of a check. warn: it works today, but needs attention."""
 
     OK = "ok"
@@ -21,7 +21,7 @@ class Finding:
     """One line of the report. advice: what to do, "" when there is nothing to do."""
 
     name: str
-    state: Level
+    state: State
     found: str
     advice: str = ""
 
@@ -29,10 +29,10 @@ class Finding:
 def clock_finding(name: str, ahead: float | None) -> Finding:
     """Compare a clock with this machine's. ahead: seconds; None if it was not reported."""
     if ahead is None:
-        return Finding(name, Level.OK, "not reported")
+        return Finding(name, State.OK, "not reported")
     seconds = abs(ahead)
     found = describe_difference(ahead) if seconds >= 1 else "agrees"
     if seconds < _WARN_CLOCK_SECONDS:
-        return Finding(name, Level.OK, found)
-    state = Level.FAIL if seconds >= MAX_CLOCK_SECONDS else Level.WARN
+        return Finding(name, State.OK, found)
+    state = State.FAIL if seconds >= MAX_CLOCK_SECONDS else State.WARN
     return Finding(name, state, found, "synchronize both with NTP: days end by the clock")

@@ -9,7 +9,7 @@ from lcm_pipeline.api.client import LoyaltyApi
 from lcm_pipeline.api.errors import AuthenticationError, BusinessError, LoyaltyApiError
 from lcm_pipeline.api.paging import read_page, read_registrations
 from lcm_pipeline.api.probe import ServiceProbe, UnreachableError, probe_service
-from lcm_pipeline.doctor.findings import Finding, Level, clock_finding
+from lcm_pipeline.doctor.findings import Finding, State, clock_finding
 from lcm_pipeline.feeds import CLIENT_FEEDS, Feed
 from lcm_pipeline.model.pages import Page, PageRequest
 from lcm_pipeline.model.payloads import SERVICE_ZONE
@@ -42,10 +42,10 @@ def check_service(settings: Settings) -> Iterator[Finding]:
         if error.is_certificate:
             advice = "have it renewed, or name its authority in LCM_CA_FILE"
         name = "TLS" if error.is_certificate else "service"
-        yield Finding(name, Level.FAIL, f"{host} {error}", advice)
+        yield Finding(name, State.FAIL, f"{host} {error}", advice)
         return
     through = " through a proxy" if settings.proxy() else ""
-    yield Finding("service", Level.OK, f"{host} responds{through} in {probe.seconds * 1000:.0f} ms")
+    yield Finding("service", State.OK, f"{host} responds{through} in {probe.seconds * 1000:.0f} ms")
     yield _check_tls(parts.hostname or "", probe)
     yield clock_finding("clock of the service", probe.clock_ahead)
     yield from asyncio.run(_check_responses(settings))
@@ -54,16 +54,16 @@ def check_service(settings: Settings) -> Iterator[Finding]:
 def _check_tls(host: str, probe: ServiceProbe) -> Finding:
     if probe.tls is None:
         if host in ("localhost", "127.0.0.1", "::1"):
-            return Finding("TLS", Level.OK, "plain HTTP, on this machine only")
+            return Finding("TLS", State.OK, "plain HTTP, on this machine only")
         advice = "use https://: tokens and personal data can be read in transit"
-        return Finding("TLS", Level.WARN, "plain HTTP, not encrypted", advice)
+        return Finding("TLS", State.WARN, "plain HTTP, not encrypted", advice)
     if probe.certificate_ends is None:
-        return Finding("TLS", Level.OK, probe.tls)
+        return Finding("TLS", State.OK, probe.tls)
     days = (probe.certificate_ends - datetime.now(UTC)).days
     found = f"{probe.tls}, certificate valid for {counted(days, 'day')}"
     if days < _WARN_CERTIFICATE_DAYS:
-        return Finding("TLS", Level.WARN, found, "have the service's certificate renewed")
-    return Finding("TLS", Level.OK, found)
+        return Finding("TLS", State.WARN, found, "have the service's certificate renewed")
+    return Finding("TLS", State.OK, found)
 
 
 async def _check_responses(settings: Settings) -> Sequence[Finding]:
@@ -74,13 +74,13 @@ async def _check_responses(settings: Settings) -> Sequence[Finding]:
             clients = await _recent_clients(api, settings)
         except (AuthenticationError, BusinessError) as error:
             advice = "check LCM_TOKEN, LCM_OPERATOR, LCM_SITE_CODE, LCM_USERNAME and LCM_PASSWORD"
-            return [Finding("identity", Level.FAIL, str(error), advice)]
+            return [Finding("identity", State.FAIL, str(error), advice)]
         except LoyaltyApiError as error:
-            return [Finding("identity", Level.FAIL, str(error), _ADVICE_ADDRESS)]
-        identity = Finding("identity", Level.OK, "the service accepts our requests")
+            return [Finding("identity", State.FAIL, str(error), _ADVICE_ADDRESS)]
+        identity = Finding("identity", State.OK, "the service accepts our requests")
         if not clients:
             found = f"no client registered in the last {_MAX_DAYS} days"
-            return [identity, Finding("paging", Level.WARN, found, "each sync measures it")]
+            return [identity, Finding("paging", State.WARN, found, "each sync measures it")]
         return [
             identity,
             *[await _measure_paging(api, feed, clients, settings) for feed in CLIENT_FEEDS],
@@ -118,12 +118,12 @@ async def _measure_paging(
             if fullest is None or _total(page) > _total(fullest[1]):
                 fullest = client_id, page
         if fullest is None or len(fullest[1].rows) < 2:
-            return Finding(name, Level.OK, "too few rows to measure; each sync measures it")
+            return Finding(name, State.OK, "too few rows to measure; each sync measures it")
         client_id, page = fullest
         short = await read_page(api, feed.endpoint, client_id, PageRequest(1, 1))
         from_zero = await read_page(api, feed.endpoint, client_id, PageRequest(0, 1))
     except LoyaltyApiError as error:
-        return Finding(name, Level.FAIL, str(error), "run lcm doctor again, then ask the vendor")
+        return Finding(name, State.FAIL, str(error), "run lcm doctor again, then ask the vendor")
     # If Start=1 returns the first row, and Start=0 neither it nor the second, that is row 0.
     first_two = [row.digest for row in page.rows[:2]]
     is_at_one = bool(short.rows) and short.rows[0].digest == first_two[0]
@@ -133,9 +133,9 @@ async def _measure_paging(
         found += f"; a page of 1 returns {len(short.rows)}"
     if len(page.rows) < min(_total(page), length):
         found += f"; pages are capped at {counted(len(page.rows), 'row')}"
-        return Finding(name, Level.WARN, found, f"set LCM_PAGE_LENGTH={len(page.rows)}")
+        return Finding(name, State.WARN, found, f"set LCM_PAGE_LENGTH={len(page.rows)}")
     return Finding(
-        name, Level.OK, f"{found}; {len(page.rows)} of {_total(page)} rows in a page of {length}"
+        name, State.OK, f"{found}; {len(page.rows)} of {_total(page)} rows in a page of {length}"
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from lcm_pipeline.doctor.findings import Finding, Level, clock_finding
+from lcm_pipeline.doctor.findings import Finding, State, clock_finding
 from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.model.texts import counted
 from lcm_pipeline.settings import Settings
@@ -39,45 +39,45 @@ def check_warehouse(settings: Settings, *, is_new: bool, can_create: bool) -> It
     except NothingSyncedError as error:
         if is_new and can_create:
             yield Finding(
-                "warehouse", Level.OK, f"the first sync creates it in {settings.home_path}"
+                "warehouse", State.OK, f"the first sync creates it in {settings.home_path}"
             )
             return
         advice = "lcm sync creates and fills it"
         if not can_create:
             advice = "first correct LCM_HOME; lcm sync then creates and fills it"
-        yield Finding("warehouse", Level.WARN, str(error).splitlines()[0], advice)
+        yield Finding("warehouse", State.WARN, str(error).splitlines()[0], advice)
     except UserError as error:
         advice = "correct that, then run lcm doctor again"
-        yield Finding("warehouse", Level.FAIL, str(error), advice)
+        yield Finding("warehouse", State.FAIL, str(error), advice)
 
 
 def _check_server(settings: Settings, warehouse: Warehouse) -> Iterator[Finding]:
     # With a limit of one session, the server may not have ended that of the check before.
     facts = run_again_if_lost(lambda: read_facts(warehouse))
     version = f"{warehouse.location}, PostgreSQL {facts.version}"
-    yield Finding("warehouse", Level.OK, version)
+    yield Finding("warehouse", State.OK, version)
     if facts.missing_rights:
         advice = f"have its owner run: {' '.join(facts.missing_rights)}"
-        yield Finding("rights", Level.FAIL, f"{facts.user} lacks rights", advice)
+        yield Finding("rights", State.FAIL, f"{facts.user} lacks rights", advice)
     else:
-        yield Finding("rights", Level.OK, f"{facts.user} may fill the warehouse")
+        yield Finding("rights", State.OK, f"{facts.user} may fill the warehouse")
     if facts.connection_limit is not None and facts.connection_limit < SESSIONS_AT_ONCE:
         limit = counted(facts.connection_limit, "connection")
         found = f"{limit} allowed to {facts.user} here, and a sync opens up to {SESSIONS_AT_ONCE}"
         advice = "raise the connection limit of the role or the database: docs/postgres.md"
-        yield Finding("connections", Level.WARN, found, advice)
+        yield Finding("connections", State.WARN, found, advice)
     if facts.is_standby:
-        yield Finding("primary", Level.FAIL, "a read-only standby", "set the primary's address")
+        yield Finding("primary", State.FAIL, "a read-only standby", "set the primary's address")
     if facts.size is not None:
-        yield Finding("size", Level.OK, f"the database has {facts.size / 1e9:,.1f} GB")
+        yield Finding("size", State.OK, f"the database has {facts.size / 1e9:,.1f} GB")
     yield clock_finding("clock of the warehouse", facts.clock_ahead)
     if facts.timezone not in (None, settings.timezone):
         found = f"LCM_TIMEZONE is {settings.timezone}, but the stored days are {facts.timezone}'s"
         advice = "restore LCM_TIMEZONE, or fill another warehouse"
-        yield Finding("zone", Level.FAIL, found, advice)
+        yield Finding("zone", State.FAIL, found, advice)
     else:
         now = datetime.now(settings.zone)
-        yield Finding("zone", Level.OK, f"{settings.timezone}, where it is {now:%Y-%m-%d %H:%M}")
+        yield Finding("zone", State.OK, f"{settings.timezone}, where it is {now:%Y-%m-%d %H:%M}")
 
 
 def _check_schema(settings: Settings, warehouse: Warehouse, *, is_new: bool) -> Iterator[Finding]:
@@ -86,26 +86,26 @@ def _check_schema(settings: Settings, warehouse: Warehouse, *, is_new: bool) -> 
         status = read_status(warehouse, compares_marts=True)
     except NothingSyncedError:
         if is_new:
-            yield Finding("schema", Level.OK, "the first sync creates it")
+            yield Finding("schema", State.OK, "the first sync creates it")
             return
-        yield Finding("schema", Level.WARN, "not created yet", "lcm migrate or lcm sync creates it")
+        yield Finding("schema", State.WARN, "not created yet", "lcm migrate or lcm sync creates it")
         return
     except SchemasOfOthersError as error:
-        yield Finding("schema", Level.FAIL, str(error), "correct LCM_DATABASE_URL")
+        yield Finding("schema", State.FAIL, str(error), "correct LCM_DATABASE_URL")
         return
     except ChangedSchemaError as error:
-        yield Finding("schema", Level.FAIL, str(error), "correct that, then run lcm doctor again")
+        yield Finding("schema", State.FAIL, str(error), "correct that, then run lcm doctor again")
         return
     except UserError as error:
-        yield Finding("schema", Level.FAIL, str(error), "lcm migrate")
+        yield Finding("schema", State.FAIL, str(error), "lcm migrate")
         return
     if keyless := tables_without_key(warehouse):
         more = f" and {counted(len(keyless) - 1, 'more table')}" if keyless[1:] else ""
         found = f"{keyless[0]}{more} without a key, as after a restore that ended early"
         advice = "restore the backup into a new database: docs/how-to/backup.md"
-        yield Finding("schema", Level.FAIL, found, advice)
+        yield Finding("schema", State.FAIL, found, advice)
     else:
-        yield Finding("schema", Level.OK, "matches this version")
+        yield Finding("schema", State.OK, "matches this version")
     yield from _check_status(settings, warehouse, status)
 
 
@@ -121,7 +121,7 @@ def _check_status(
                 "correct LCM_API_URL and LCM_OPERATOR, or the warehouse; lcm adopt if it is the"
                 " same programme at another address"
             )
-            yield Finding("programme", Level.FAIL, found, advice)
+            yield Finding("programme", State.FAIL, found, advice)
     run = status.last_run
     if run is not None and run.has_failed:
         found = f"{run.feed} {run.first_day} to {run.last_day}: {run.state}"
@@ -130,32 +130,32 @@ def _check_status(
             # The error says whether a rerun helps, and what has to be corrected before.
             found += f": {run.error}"
             advice = "do what it says; lcm logs shows what came before"
-        yield Finding("last run", Level.WARN, found, advice)
+        yield Finding("last run", State.WARN, found, advice)
     yesterday = settings.yesterday()
     if status.last_runs and not status.is_complete(yesterday, settings.max_staleness_days):
         found = f"not complete through {yesterday}"
-        yield Finding("completeness", Level.WARN, found, "lcm status --pending; lcm sync --missing")
+        yield Finding("completeness", State.WARN, found, "lcm status --pending; lcm sync --missing")
     elif status.last_runs:
-        yield Finding("completeness", Level.OK, f"complete through {yesterday}")
+        yield Finding("completeness", State.OK, f"complete through {yesterday}")
     if have_old_marts(warehouse):
         found = "are those of another version, as after an upgrade that views of yours stopped"
-        yield Finding("marts", Level.WARN, found, "lcm migrate, which names such views")
+        yield Finding("marts", State.WARN, found, "lcm migrate, which names such views")
     elif status.marts_behind:
         found = f"{len(status.marts_behind):,} are older than the facts or mart.parameters"
         advice = "lcm marts refreshes them; if totals differ, first lcm verify --all --fix"
-        yield Finding("marts", Level.WARN, found, advice)
+        yield Finding("marts", State.WARN, found, advice)
 
 
 def _check_keys(settings: Settings, warehouse: Warehouse) -> Finding:
     name, pseudonyms = "pseudonym key", settings.pseudonyms
     if problem := problem_with_keys(warehouse, pseudonyms):
-        return Finding(name, Level.FAIL, problem, "see docs/privacy.md")
+        return Finding(name, State.FAIL, problem, "see docs/privacy.md")
     if pseudonyms:
         count = len(pseudonyms.keys)
         chain = f", after {count - 1} older" if count > 1 else ""
         return Finding(
-            name, Level.OK, f"is that of the warehouse{chain}: phones and cards are hashes"
+            name, State.OK, f"is that of the warehouse{chain}: phones and cards are hashes"
         )
     if settings.pseudonym_key is not None:
-        return Finding(name, Level.OK, "is for erased persons alone, as LCM_PSEUDONYMIZE is 0")
-    return Finding(name, Level.OK, "is not set: phones and cards are stored as they come")
+        return Finding(name, State.OK, "is for erased persons alone, as LCM_PSEUDONYMIZE is 0")
+    return Finding(name, State.OK, "is not set: phones and cards are stored as they come")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from lcm_pipeline.doctor.findings import Finding, Level
+from lcm_pipeline.doctor.findings import Finding, State
 from lcm_pipeline.model.errors import UsageError, UserError
 from lcm_pipeline.model.extras import MissingExtraError
 from lcm_pipeline.orchestration.alerts import malformed_addresses
@@ -21,13 +21,13 @@ def examine_executor(settings: Settings) -> Iterator[Finding]:
         try:
             executor_of(settings)
         except MissingExtraError as error:
-            yield Finding("cluster", Level.FAIL, str(error), "install it")
+            yield Finding("cluster", State.FAIL, str(error), "install it")
             return
         if is_in_pod():
-            yield Finding("cluster", Level.OK, "this process runs in a pod")
+            yield Finding("cluster", State.OK, "this process runs in a pod")
         else:
             found = "LCM_EXECUTOR=k8s runs each step in a pod, and this process is not in one"
-            yield Finding("cluster", Level.WARN, found, "run lcm doctor in a pod of the image")
+            yield Finding("cluster", State.WARN, found, "run lcm doctor in a pod of the image")
 
 
 def examine_alerts(settings: Settings) -> Iterator[Finding]:
@@ -37,43 +37,43 @@ def examine_alerts(settings: Settings) -> Iterator[Finding]:
     if malformed:
         named = ", ".join(f"address {number}" for number in malformed)
         yield Finding(
-            "alerts", Level.FAIL,
+            "alerts", State.FAIL,
             f"LCM_ALERT_URLS: apprise does not understand {named}",
             "correct them; https://github.com/caronc/apprise/wiki has the form of each service",
         )  # fmt: skip
     elif count:
-        yield Finding("alerts", Level.OK, f"addresses: {count}")
+        yield Finding("alerts", State.OK, f"addresses: {count}")
 
 
 def _check_celery(settings: Settings) -> Iterator[Finding]:
     if settings.celery_broker is None:
         advice = "set it to the address of a broker, such as redis://localhost:6379/0"
-        yield Finding("broker", Level.FAIL, "LCM_CELERY_BROKER is not set", advice)
+        yield Finding("broker", State.FAIL, "LCM_CELERY_BROKER is not set", advice)
         return
     try:
         celery = celery_package()
         celery.require_broker(settings)
     except UsageError as error:
-        yield Finding("broker", Level.FAIL, str(error), "correct that, then run lcm doctor again")
+        yield Finding("broker", State.FAIL, str(error), "correct that, then run lcm doctor again")
         return
-    yield Finding("broker", Level.OK, f"{celery.shown_broker(settings)} can be reached")
+    yield Finding("broker", State.OK, f"{celery.shown_broker(settings)} can be reached")
     try:
         workers = celery.responding_workers(settings)
     except UserError as error:
         # Another check reports the warehouse.
-        yield Finding("workers", Level.WARN, f"not checked: {error}")
+        yield Finding("workers", State.WARN, f"not checked: {error}")
         return
     if not workers:
         found = "no worker of this warehouse responds: the steps of a sync wait until one does"
-        yield Finding("workers", Level.WARN, found, "start one on each machine: lcm worker")
+        yield Finding("workers", State.WARN, found, "start one on each machine: lcm worker")
         return
     different = {worker.name: celery.differing_settings(settings, worker) for worker in workers}
     others = [f"{name} has {difference}" for name, difference in different.items() if difference]
     if others:
         yield Finding(
-            "workers", Level.FAIL, "; ".join(others),
+            "workers", State.FAIL, "; ".join(others),
             "give all the same, and start these workers again",
         )  # fmt: skip
     else:
         names = ", ".join(worker.name for worker in workers)
-        yield Finding("workers", Level.OK, f"{len(workers)} respond: {names}")
+        yield Finding("workers", State.OK, f"{len(workers)} respond: {names}")

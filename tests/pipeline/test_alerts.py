@@ -16,7 +16,7 @@ import dagster as dg
 import pytest
 
 from lcm_pipeline.definitions import defs
-from lcm_pipeline.doctor.findings import Finding, Level
+from lcm_pipeline.doctor.findings import Finding, State
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.orchestration.alerts import Alert, AlertError, Snapshot, send, take_snapshot
 from lcm_pipeline.orchestration.diagnosis import examine_alerts
@@ -419,11 +419,11 @@ def test_doctor_names_addresses_that_cannot_be_used_by_their_position_alone() ->
         return list(examine_alerts(load_settings(alert_urls=" ".join(addresses))))
 
     (wrong,) = found("s3cr3t", "json://localhost/", "s3cr3t")
-    assert wrong.state is Level.FAIL
+    assert wrong.state is State.FAIL
     assert wrong.found.endswith("apprise does not understand address 1, address 3")
     assert "s3cr3t" not in str(wrong)
     with pytest.raises(AlertError, match="without ://") as failed:
         send(load_settings(alert_urls="s3cr3t"), [Alert("title", "body")])
     assert "s3cr3t" not in str(failed.value)
-    assert [one.state for one in found("json://localhost/")] == [Level.OK]
+    assert [one.state for one in found("json://localhost/")] == [State.OK]
     assert not found()

@@ -6,19 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lcm_pipeline.cli.failures import FAILED
+from lcm_pipeline.cli.findings_output import print_finding
 from lcm_pipeline.cli.json_output import print_json
 from lcm_pipeline.cli.lazy_group import lazy_import
-from lcm_pipeline.cli.output import print_line
 from lcm_pipeline.doctor.examination import examine
-from lcm_pipeline.doctor.findings import Finding, Level
+from lcm_pipeline.doctor.findings import Finding, State
 from lcm_pipeline.settings import Executor, Settings, load_settings
 
 if TYPE_CHECKING:
     from lcm_pipeline.orchestration import diagnosis
 else:
     diagnosis = lazy_import("lcm_pipeline.orchestration.diagnosis")
-
-_NAME_WIDTH = 24
 
 
 def doctor(
@@ -37,13 +35,8 @@ def doctor(
     for finding in _examine(load_settings()):
         findings.append(finding)
         if not as_json:
-            lines = finding.found.splitlines()
-            print_line(f"{finding.state:<5} {finding.name + ':':<{_NAME_WIDTH}} {lines[0]}")
-            for line in lines[1:]:
-                print_line(f"      {line}")
-            if finding.advice:
-                print_line(f"      -> {finding.advice}")
-    failed = [finding.name for finding in findings if finding.state is Level.FAIL]
+            print_finding(finding)
+    failed = [finding.name for finding in findings if finding.state is State.FAIL]
     if as_json:
         print_json({"ok": not failed, "failed": failed, "findings": findings})
     if failed:

@@ -10,10 +10,11 @@ from typing import Annotated, Any
 import typer
 
 from lcm_pipeline.cli.failures import FAILED
+from lcm_pipeline.cli.findings_output import print_finding
 from lcm_pipeline.cli.output import print_line
 from lcm_pipeline.cli.prompts import needing_a_terminal
 from lcm_pipeline.doctor.examination import examine
-from lcm_pipeline.doctor.findings import Level
+from lcm_pipeline.doctor.findings import State
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.settings import (
     DEFAULT_TIMEZONE,
@@ -141,10 +142,8 @@ def _has_failures(settings: Settings) -> bool:
     has_failed = False
     for finding in examine(settings, is_new=True):
         if finding.name not in ("settings", "settings file", "size"):
-            print_line(f"  {finding.state:<5} {finding.name}: {finding.found}")
-            if finding.advice:
-                print_line(f"        -> {finding.advice}")
-        has_failed |= finding.state is Level.FAIL
+            print_finding(finding)
+        has_failed |= finding.state is State.FAIL
     return has_failed
 
 
