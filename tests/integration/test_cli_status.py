@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
 
-from lcm_pipeline.cli.commands.status import _exit_code, status
+from lcm_pipeline.cli.commands.status import status, status_exit_code
 from lcm_pipeline.cli.warehouse import warehouse_or_empty
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.simulator.faults import FaultRule
@@ -140,8 +140,8 @@ def test_marts_that_a_sync_has_left_behind_are_no_complete_state(
     assert reported()[0]["marts_behind"] == []
     found = read_status(warehouse, compares_marts=True)
     yesterday = date(2026, 3, 30)
-    assert _exit_code(found, yesterday, settings) == 0
-    assert _exit_code(replace(found, marts_behind=["lots"]), yesterday, settings) == 3
+    assert status_exit_code(found, yesterday, settings) == 0
+    assert status_exit_code(replace(found, marts_behind=["lots"]), yesterday, settings) == 3
 
 
 @pytest.mark.slow

@@ -66,7 +66,7 @@ def status(
         )
     require_time_zone(warehouse, settings)
     yesterday = settings.yesterday()
-    code = _exit_code(found, yesterday, settings)
+    code = status_exit_code(found, yesterday, settings)
     if as_json:
         print_json(_as_json(settings, warehouse, found, yesterday=yesterday, code=code))
     else:
@@ -80,7 +80,8 @@ def status(
         raise typer.Exit(code)
 
 
-def _exit_code(found: WarehouseStatus, yesterday: date, settings: Settings) -> int:
+def status_exit_code(found: WarehouseStatus, yesterday: date, settings: Settings) -> int:
+    """Return the exit code of `lcm status --exit-code`. yesterday: in LCM_TIMEZONE."""
     if any(run.has_failed for run in found.last_runs):
         return FAILED
     is_complete = found.is_complete(yesterday, settings.max_staleness_days)
