@@ -64,8 +64,8 @@ def _check_celery(settings: Settings) -> Iterator[Finding]:
         yield Finding("workers", State.WARN, f"not checked: {error}")
         return
     if not workers:
-        found = "no worker of this warehouse responds: the steps of a sync wait until one does"
-        yield Finding("workers", State.WARN, found, "start one on each machine: lcm worker")
+        advice = "start one on each machine: lcm worker"
+        yield Finding("workers", State.WARN, celery.NO_WORKER, advice)
         return
     different = {worker.name: celery.differing_settings(settings, worker) for worker in workers}
     others = [f"{name} has {difference}" for name, difference in different.items() if difference]
