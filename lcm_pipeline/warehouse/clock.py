@@ -17,7 +17,8 @@ def warn_of_other_clock(warehouse: Warehouse) -> None:
     Readings are stamped with our clock, and which one of two machines is newer is decided by that.
     """
     with warehouse.connect(autocommit=True, application_name="lcm clock") as session:
-        now: datetime = fetch_value(session, "clock_of_server") or datetime.now(UTC)
+        now = fetch_value(session, "clock_of_server")
+    assert isinstance(now, datetime)  # noqa: S101 - the query returns one row
     ahead = (now - datetime.now(UTC)).total_seconds()
     if abs(ahead) >= MAX_CLOCK_SECONDS:
         logger.warning(
