@@ -22,7 +22,7 @@ _SPOILT: tuple[Row | None, ...] = (
 
 def spoil_sometimes(programme: Programme, shelf: Shelf, model: Entry) -> None:
     """Sometimes add a spoilt copy of an operation."""
-    if not programme.does(programme.habits.bad_rows):
+    if not programme.applies(programme.habits.bad_rows):
         return
     number = next(programme.ids["others"])
     row: Row = {**model.row, "Id": number, "ChequeId": number}

@@ -71,7 +71,7 @@ def grant(
         programme.agenda.at(starts, _activate, lot)
     if ends is not None:
         programme.agenda.at(ends, _expire, programme, lot, ends)
-    if programme.does(programme.habits.conventions.blocked):
+    if programme.applies(programme.habits.conventions.blocked):
         programme.agenda.at(starts + DAY, _block, lot)
     return lot
 

@@ -125,12 +125,15 @@ class Programme:
             if cheque is not None:
                 self.flows_of_cheque[cheque].append(flow)
 
-    def does(self, share: float) -> bool:
-        """Whether a convention applies now; nothing is drawn for a share of 0."""
+    def applies(self, share: float) -> bool:
+        """Whether a convention applies now; nothing is drawn for a share of 0.
+
+        A draw would change all that a seeded world does afterwards.
+        """
         return share > 0 and self.happens(share)
 
     def happens(self, share: float) -> bool:
-        """Draw whether something with this probability happens."""
+        """Draw whether something with this probability happens; also for 0, see `applies`."""
         return self.chance.random() < share
 
     def some_of(self, share: float) -> list[Customer]:

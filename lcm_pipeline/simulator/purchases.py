@@ -72,7 +72,7 @@ def make_purchase(programme: Programme, customer: Customer, moment: int) -> Purc
         _add_order(programme, customer, cheque, moment)
     entry = programme.place(customer.operations, cheque, moment)
     given: tuple[Entry, ...]
-    if programme.does(programme.habits.conventions.cheque_points):
+    if programme.applies(programme.habits.conventions.cheque_points):
         given = (bonuses.grant_unseen(programme, customer, moment, cheque),)
     else:
         sources = (PURCHASE,) * int(programme.happens(0.8)) + (2,) * int(programme.happens(0.12))
@@ -82,7 +82,7 @@ def make_purchase(programme: Programme, customer: Customer, moment: int) -> Purc
         )
     cheque["Added"] = sum((bonuses.points_of(lot) for lot in given), kopecks(0))
     purchase = Purchase(entry, (*given, *redemption_rows))
-    if programme.does(programme.habits.conventions.friend_bonuses):
+    if programme.applies(programme.habits.conventions.friend_bonuses):
         friend = programme.chance.choice(list(programme.customers.values())).present()
         if friend is not customer:
             bonuses.grant(programme, friend, moment, source=FRIENDS_PURCHASE, cheque=cheque)
@@ -128,7 +128,7 @@ def _move_redemption_to_bonus(
     """Sometimes move the redeemed points from the cheque to a bonus row, which is returned."""
     redeemed = cheque["Redeemed"]
     share = programme.habits.conventions.bonus_redemptions
-    if not redeemed or not programme.does(share):
+    if not redeemed or not programme.applies(share):
         return []
     cheque["Redeemed"] = None
     number = next(programme.ids["others"])
@@ -215,7 +215,7 @@ def refund(programme: Programme, customer: Customer, purchase: Purchase, moment:
     if original.shelf is None or not isinstance(amount, Decimal):
         return
     ways = programme.habits.conventions
-    share = Decimal("0.4") if programme.does(ways.partial_refunds) else Decimal(1)
+    share = Decimal("0.4") if programme.applies(ways.partial_refunds) else Decimal(1)
     taken = kopecks(0)
     for lot in purchase.bonuses:
         left = lot.row["Remain"]
@@ -231,7 +231,7 @@ def refund(programme: Programme, customer: Customer, purchase: Purchase, moment:
     amount = (amount * share).quantize(Decimal("0.01"))
     number = next(programme.ids["cheques"])
     negative = programme.happens(0.5)
-    flagged = not programme.does(ways.refunds_without_flag)
+    flagged = not programme.applies(ways.refunds_without_flag)
     row = operation_row(
         **{key: original.row[key] for key in ("Pos", "PosName", "PartnerName", "OrderId")},
         Id=number,
@@ -243,6 +243,6 @@ def refund(programme: Programme, customer: Customer, purchase: Purchase, moment:
         Proctime=text_of(moment),
         ComponentType=CHEQUE,
         ChequeNumber=f"R/{number % 10_000:04}",
-        Parent=None if programme.does(ways.refunds_without_parent) else original.row["Id"],
+        Parent=None if programme.applies(ways.refunds_without_parent) else original.row["Id"],
     )
     programme.place(customer.present().operations, row, moment)
