@@ -96,8 +96,7 @@ def acquire_session_lock(session: Session, kind: Kind, lock_id: int) -> None:
     """
     for _ in range(_MAX_TRIES):
         key = _KINDS[kind] * _KEYS_PER_KIND + randbelow(_KEYS_PER_KIND)
-        row = session.execute("select pg_try_advisory_lock_shared(%s, %s)", (key, lock_id))
-        if row.fetchone() == (True,):
+        if fetch_value(session, "try_session_lock", {"key": key, "lock_id": lock_id}):
             return
     raise psycopg.OperationalError(f"every key of a session lock ({kind}) is held by others")
 

@@ -73,6 +73,26 @@ order by 1, 2;
 -- {table}: the table
 select count(*) as table_rows from {table};
 
+-- name: no_rows_of_table
+-- purpose: return no row, but the columns and their types, of a table
+-- {table}: the table
+select * from {table}
+where false;
+
+-- name: ordered_rows
+-- purpose: all rows of a table in an order that does not depend on how they are stored
+-- {table}: the table; {columns}: of it, or expressions on them; {key}: the columns to order by
+select {columns} from {table}
+order by {key};
+
+-- name: measure_numbers
+-- purpose: the most digits after the point, and the largest whole part, of a column
+-- {table}: the table; {number}: a column of it, numeric
+select
+    max(scale({number})) as largest_scale,
+    max(trunc(abs({number}))) as largest_whole
+from {table};
+
 -- name: values_of_sequences
 -- purpose: the last value of each sequence; null if it was never used
 select
@@ -146,6 +166,11 @@ select
 from sync.session_locks
 inner join pg_stat_activity as activity on activity.pid = session_locks.session_pid
 where session_locks.kind = %(kind)s and session_locks.session_pid <> pg_backend_pid();
+
+-- name: try_session_lock
+-- purpose: take an advisory lock that shows what this session works on; false if it is not free
+-- parameters: key, lock_id
+select pg_try_advisory_lock_shared(%(key)s, %(lock_id)s) as is_taken;
 
 -- name: release_session_locks
 -- purpose: release the advisory locks by which this session shows what it works on

@@ -15,7 +15,7 @@ from psycopg.sql import SQL, Composable, Composed, Identifier
 from lcm_pipeline.model.extras import requires_extra
 from lcm_pipeline.warehouse.access.mart_snapshot import open_mart_snapshot
 from lcm_pipeline.warehouse.connection import Session, Warehouse
-from lcm_pipeline.warehouse.queries import query
+from lcm_pipeline.warehouse.queries import composed, query
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -70,16 +70,14 @@ def export_parquet(warehouse: Warehouse, mart: str, file: BinaryIO) -> int:
         return rows
 
 
-def _rows_of(mart: str) -> Composed:
-    return SQL("select * from {}").format(Identifier("mart", mart))
+def _columns_of(session: Session, mart: str) -> Sequence[psycopg.Column]:
+    statement = composed("no_rows_of_table", table=Identifier("mart", mart))
+    return session.execute(statement).description or ()
 
 
 def _ordered_rows_of(session: Session, mart: str, *, spreadsheet_safe: bool = False) -> Composed:
     """The rows by the mart's key, or by all columns if it has none."""
-    columns = {
-        column.name: column.type_code
-        for column in session.execute(_rows_of(mart) + SQL(" limit 0")).description or ()
-    }
+    columns = {column.name: column.type_code for column in _columns_of(session, mart)}
     keys = {(schema, table): key for schema, table, key, _ in session.execute(query("table_keys"))}
     shown: list[Composable] = [
         _AS_TEXT.format(Identifier(name))
@@ -88,8 +86,11 @@ def _ordered_rows_of(session: Session, mart: str, *, spreadsheet_safe: bool = Fa
         for name, type_code in columns.items()
     ]
     order = [Identifier(mart, name) for name in keys["mart", mart] or columns]
-    return SQL("select {} from {} order by {}").format(
-        SQL(", ").join(shown), Identifier("mart", mart), SQL(", ").join(order)
+    return composed(
+        "ordered_rows",
+        columns=SQL(", ").join(shown),
+        table=Identifier("mart", mart),
+        key=SQL(", ").join(order),
     )
 
 
@@ -108,9 +109,8 @@ def _schema_of(session: Session, mart: str) -> "pa.Schema":
         "timestamp": pa.timestamp("us"),
         "timestamptz": pa.timestamp("us", tz="UTC"),
     }
-    described = session.execute(_rows_of(mart) + SQL(" limit 0")).description or ()
     fields = []
-    for column in described:
+    for column in _columns_of(session, mart):
         known = psycopg.adapters.types.get(column.type_code)
         name = known.name if known is not None else "text"
         # An array is registered under the name of its elements.
@@ -127,9 +127,7 @@ def _decimal(session: Session, mart: str, column: str) -> "pa.DataType":
     """The decimal type that holds every value of the column; float64 if none does."""
     import pyarrow as pa
 
-    measure = SQL("select max(scale({0})), max(trunc(abs({0}))) from {1}").format(
-        Identifier(column), Identifier("mart", mart)
-    )
+    measure = composed("measure_numbers", number=column, table=Identifier("mart", mart))
     scale, largest = session.execute(measure).fetchone() or (None, None)
     if scale is None or largest is None:
         return pa.decimal128(_MAX_DIGITS, 2)

@@ -2,12 +2,10 @@
 
 from typing import Any, NamedTuple
 
-from psycopg.sql import SQL, Identifier
-
 from lcm_pipeline.model.tables import CORE_TABLES
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.warehouse.connection import Warehouse
-from lcm_pipeline.warehouse.queries import column_list
+from lcm_pipeline.warehouse.queries import composed
 
 # Columns that a sample never shows: they identify a person, or may. So does the client id: Dagster
 # stores the sample of a day for as long as it stores that the day was synced, and `lcm forget` does
@@ -27,17 +25,15 @@ class SampleRows(NamedTuple):
 
 
 def sample_rows(warehouse: Warehouse, table_name: str, window: Window) -> SampleRows:
-    """A few rows of a table of core for the window's days, newest first."""
+    """A few rows of a table of core: of the window's days, newest first, if it has days."""
     table = next(table for table in CORE_TABLES if table.name == table_name)
     columns = [name for name in table.columns if name not in _PERSONAL]
-    statement = SQL("select {} from {}").format(
-        column_list(columns), Identifier("core", table.name)
-    )
-    if table.date_column is not None:
-        statement += SQL(" where {day} between %(first)s and %(last)s order by {day} desc").format(
-            day=Identifier(table.date_column)
+    if table.date_column is None:
+        statement = composed("sample_rows", columns=columns, table=table.name, key=table.key)
+    else:
+        statement = composed(
+            "sample_rows_of_days", columns=columns, table=table.name, day=table.date_column
         )
-    statement += SQL(" limit %(most)s")
     values = {"first": window.first, "last": window.last, "most": _MAX_ROWS}
     with warehouse.connect() as session:
         return SampleRows(columns, session.execute(statement, values).fetchall())

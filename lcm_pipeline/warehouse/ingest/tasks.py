@@ -11,7 +11,6 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 import psycopg
-from psycopg.sql import SQL
 
 from lcm_pipeline.model.tables import CoreTable
 from lcm_pipeline.model.tasks import MAX_UNKNOWN_FIELDS, Outcome, Task
@@ -21,7 +20,13 @@ from lcm_pipeline.warehouse.ingest.resets import reset_clients
 from lcm_pipeline.warehouse.ingest.runs import Run
 from lcm_pipeline.warehouse.ingest.schedule import Schedule, schedule_clients
 from lcm_pipeline.warehouse.ingest.staging import copy_records, make_staging, staging_of
-from lcm_pipeline.warehouse.queries import fetch_column, fetch_rows, fetch_value, query
+from lcm_pipeline.warehouse.queries import (
+    composed,
+    fetch_column,
+    fetch_rows,
+    fetch_value,
+    query,
+)
 from lcm_pipeline.warehouse.redaction import rule_of
 from lcm_pipeline.warehouse.sessions import analyze
 
@@ -229,8 +234,8 @@ def _record(
         # stay in staging, as they are not published.
         if staged := [o.task.task_id for o in again if o.staged.record_count or o.status == "done"]:
             for table in tables:
-                delete = SQL("delete from {} where task_id = any(%(tasks)s)")
-                session.execute(delete.format(staging_of(run, table)), {"tasks": staged})
+                delete = composed("delete_staged_rows", table=staging_of(run, table))
+                session.execute(delete, {"tasks": staged})
         for table in tables:
             copy_records(session, run, table, ours)
         _quarantine(session, run, ours)

@@ -1,4 +1,19 @@
--- the tables of facts: what the checks count in any of them, what `lcm verify` compares, and which need new statistics
+-- the tables of facts: rows to show, what the checks count, what `lcm verify` compares, which need new statistics
+
+-- name: sample_rows
+-- purpose: the first rows of a table by its key, whose index makes it cheap
+-- parameters: most; {table} of core, {columns}, {key}
+select {columns} from core.{table}
+order by {key}
+limit %(most)s;
+
+-- name: sample_rows_of_days
+-- purpose: a few rows of a table on some days, newest first
+-- parameters: first, last, most; {table} of core, {columns}, {day} its business day
+select {columns} from core.{table}
+where {day} between %(first)s and %(last)s
+order by {day} desc
+limit %(most)s;
 
 -- name: count_duplicate_keys
 -- purpose: how many keys are live more than once, such as on two business days

@@ -157,6 +157,13 @@ select sync.make_staging(
 -- parameters: run_id, table_name
 select sync.index_staging(%(run_id)s, %(table_name)s);
 
+-- name: delete_staged_rows
+-- purpose: delete what a run staged for some tasks, as it is staged again
+-- parameters: tasks
+-- {table}: a staging table of the run
+delete from {table}
+where task_id = any(%(tasks)s);
+
 -- name: drop_staging
 -- purpose: drop the staging tables of a run
 -- parameters: run_id
