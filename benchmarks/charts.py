@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from lcm_pipeline.superset.definition import (
     Chart,
-    Marts,
     Row,
+    SemanticLayer,
     dashboards_folder,
     read_definition,
 )
@@ -29,14 +29,14 @@ def questions(last_day: str) -> Iterator[Question]:
     pages += [(page.slug, page.rows) for page in definition.dashboards]
     for page, rows in pages:
         for chart in (chart for row in rows for chart in row.charts):
-            yield Question(f"{chart.title} ({page})", _statement(chart, definition.marts, last_day))
+            yield Question(f"{chart.title} ({page})", _statement(chart, definition.layer, last_day))
 
 
-def _statement(chart: Chart, marts: Marts, last_day: str) -> str:
-    mart = marts.marts[chart.mart]
+def _statement(chart: Chart, layer: SemanticLayer, last_day: str) -> str:
+    mart = layer.marts[chart.mart]
     names = [*([chart.x] if chart.x else []), *chart.by, *chart.columns]
     columns = [
-        marts.calculated[name].expression if name in marts.calculated else name for name in names
+        layer.calculated[name].expression if name in layer.calculated else name for name in names
     ]
     measures = [
         mart.metrics[name].sql if name in mart.metrics else f"max({name})" for name in chart.metrics

@@ -20,7 +20,7 @@ from lcm_pipeline.superset.definition import (
     Dashboard,
     Definition,
     DefinitionError,
-    Marts,
+    SemanticLayer,
     dashboards_folder,
     read_definition,
 )
@@ -66,12 +66,12 @@ def build_bundle(definition: Definition, marts: Mapping[str, DescribedMart]) -> 
     """
     charts = _charts_by_key(definition)
     for key, chart in charts.items():
-        _check_names(key, chart, definition.marts, marts)
+        _check_names(key, chart, definition.layer, marts)
     used = sorted({chart.mart for chart in charts.values()})
     documents: dict[str, Document] = {"metadata.yaml": _METADATA, DATABASE_FILE: _database()}
     for name in used:
         documents[f"datasets/{name}.yaml"] = {
-            **dataset_of(name, definition.marts, marts[name]),
+            **dataset_of(name, definition.layer, marts[name]),
             "uuid": uuid_of("dataset", name),
             "version": _VERSION,
             "database_uuid": uuid_of("database", _DATABASE),
@@ -79,7 +79,7 @@ def build_bundle(definition: Definition, marts: Mapping[str, DescribedMart]) -> 
     for key, chart in charts.items():
         about = marts[chart.mart].comment
         file_name = "_".join(re.findall("[A-Za-z0-9]+", key))
-        documents[f"charts/{file_name}.yaml"] = _chart(key, chart, definition.marts, about)
+        documents[f"charts/{file_name}.yaml"] = _chart(key, chart, definition.layer, about)
     placed = {
         key: PlacedChart(chart, number, uuid_of("chart", key))
         for number, (key, chart) in enumerate(charts.items(), start=1)
@@ -132,8 +132,8 @@ def _database() -> Document:
     }
 
 
-def _chart(key: str, chart: Chart, marts: Marts, comment: str) -> Document:
-    params = params_of(chart, marts)
+def _chart(key: str, chart: Chart, layer: SemanticLayer, comment: str) -> Document:
+    params = params_of(chart, layer)
     return {
         "slice_name": chart.title,
         "description": f"{chart.about or ''}\n\nmart.{chart.mart}: {comment}.".strip(),
@@ -172,7 +172,7 @@ def _dashboard(
         "published": True,
         "uuid": uuid_of("dashboard", dashboard.slug),
         "version": _VERSION,
-        **page_of(dashboard, rows, definition.marts, datasets),
+        **page_of(dashboard, rows, definition.layer, datasets),
     }
 
 
@@ -181,16 +181,18 @@ def _chart_key(prefix: str, chart: Chart) -> str:
     return "/".join(filter(None, (prefix, chart.kind, chart.mart, chart.name.lower())))
 
 
-def _check_names(key: str, chart: Chart, marts: Marts, found: Mapping[str, DescribedMart]) -> None:
+def _check_names(
+    key: str, chart: Chart, layer: SemanticLayer, found: Mapping[str, DescribedMart]
+) -> None:
     """Raise DefinitionError if the definition or the mart lacks a name that the chart uses."""
-    if chart.mart not in found or chart.mart not in marts.marts:
+    if chart.mart not in found or chart.mart not in layer.marts:
         raise DefinitionError(
             f"{key}: there is no mart {chart.mart} (in an older warehouse: run lcm migrate), or"
             " marts.yaml has none"
         )
-    use, columns = marts.marts[chart.mart], {column.column for column in found[chart.mart].columns}
-    known = {name for name, made in marts.calculated.items() if made.source in columns}
-    known |= columns & marts.labels.keys() | ({use.time} if use.time else set())
+    use, columns = layer.marts[chart.mart], {column.column for column in found[chart.mart].columns}
+    known = {name for name, made in layer.calculated.items() if made.source in columns}
+    known |= columns & layer.labels.keys() | ({use.time} if use.time else set())
     if missing := {*chart.columns, *chart.by, *filter(None, [chart.x])} - known:
         raise DefinitionError(
             f"{key}: no such column (in an older warehouse: run lcm migrate), or it has no label:"

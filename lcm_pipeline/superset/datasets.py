@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from lcm_pipeline.model.language import DEFAULT_LANGUAGE, Language
-from lcm_pipeline.superset.definition import Marts
+from lcm_pipeline.superset.definition import SemanticLayer
 from lcm_pipeline.superset.formats import FORMATS, sql_of
 from lcm_pipeline.warehouse.access.dictionary import DescribedColumn, russian_definitions
 
@@ -39,9 +39,9 @@ def marts_of(
     return found
 
 
-def dataset_of(name: str, marts: Marts, mart: DescribedMart) -> Document:
+def dataset_of(name: str, layer: SemanticLayer, mart: DescribedMart) -> Document:
     """A dataset without its ids: its metrics and columns, with their titles."""
-    use = marts.marts[name]
+    use = layer.marts[name]
     return {
         "table_name": name,
         "main_dttm_col": use.time,
@@ -55,19 +55,19 @@ def dataset_of(name: str, marts: Marts, mart: DescribedMart) -> Document:
             {
                 "metric_name": key,
                 "verbose_name": metric.title,
-                "expression": sql_of(metric, marts),
+                "expression": sql_of(metric, layer),
                 "d3format": FORMATS[metric.format] or None,
             }
             for key, metric in use.metrics.items()
         ],
-        "columns": list(_columns(mart, marts)),
+        "columns": list(_columns(mart, layer)),
     }
 
 
-def _columns(mart: DescribedMart, marts: Marts) -> Iterator[Document]:
+def _columns(mart: DescribedMart, layer: SemanticLayer) -> Iterator[Document]:
     """The columns of the mart, then the calculated ones whose source is among them."""
     for column in mart.columns:
-        label = marts.label(column.column)
+        label = layer.label(column.column)
         yield {
             "column_name": column.column,
             "verbose_name": label.title if label else None,
@@ -80,7 +80,7 @@ def _columns(mart: DescribedMart, marts: Marts) -> Iterator[Document]:
             "description": column.comment,
         }
     present = {column.column for column in mart.columns}
-    for name, calculated in marts.calculated.items():
+    for name, calculated in layer.calculated.items():
         if calculated.source in present:
             yield {
                 "column_name": name,

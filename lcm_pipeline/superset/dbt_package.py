@@ -151,7 +151,7 @@ def _marts_with_time(definition: Definition) -> list[tuple[str, str]]:
     """The marts that have metrics and a column of time, with that column."""
     return [
         (name, use.time)
-        for name, use in definition.marts.marts.items()
+        for name, use in definition.layer.marts.items()
         if use.time is not None and use.metrics
     ]
 
@@ -165,7 +165,7 @@ def _metrics(definition: Definition) -> Document:
     metrics: list[Document] = []
     for mart, time in _marts_with_time(definition):
         measures: dict[str, Document] = {}
-        use = definition.marts.marts[mart]
+        use = definition.layer.marts[mart]
         # Time is the only dimension here: over ages, a metric would count members again and again.
         is_summed_by_time = use.not_over in (None, time)
         for name, metric in use.metrics.items() if is_summed_by_time else ():
@@ -266,7 +266,7 @@ def _expressions_macro(definition: Definition) -> str:
     """A macro that returns the SQL of every metric, by mart and name."""
     expressions = {
         mart: {name: metric.sql for name, metric in use.metrics.items()}
-        for mart, use in definition.marts.marts.items()
+        for mart, use in definition.layer.marts.items()
         if use.metrics
     }
     text = msgspec.json.format(msgspec.json.encode(expressions), indent=4).decode()

@@ -87,8 +87,11 @@ class MartUse(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.time is not None and self.time.endswith("month")
 
 
-class Marts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The labels, calculated columns and marts that charts may name, in one language."""
+class SemanticLayer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What charts may name: marts and their metrics, labels, calculated columns.
+
+    language: of the texts. timezone: in which timestamps are shown.
+    """
 
     labels: dict[str, str | Label]
     calculated: dict[str, Calculated]
@@ -170,7 +173,7 @@ class Dashboard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Definition(msgspec.Struct, frozen=True):
     """All dashboards. strip: the rows that each of them begins with."""
 
-    marts: Marts
+    layer: SemanticLayer
     strip: tuple[Row, ...]
     dashboards: tuple[Dashboard, ...]
 
@@ -188,9 +191,9 @@ def read_definition(
     Texts are those of `language`; timestamps are shown in `timezone`.
     """
     pages = sorted(folder.glob("[0-9]*.yaml"))
-    marts = _read_file(folder / "marts.yaml", Marts, language)
+    layer = _read_file(folder / "marts.yaml", SemanticLayer, language)
     return Definition(
-        msgspec.structs.replace(marts, language=language, timezone=timezone),
+        msgspec.structs.replace(layer, language=language, timezone=timezone),
         _read_file(folder / "completeness.yaml", tuple[Row, ...], language),
         tuple(_read_file(page, Dashboard, language) for page in pages),
     )

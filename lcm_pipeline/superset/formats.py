@@ -3,7 +3,7 @@
 from typing import Any
 
 from lcm_pipeline.model.language import Language
-from lcm_pipeline.superset.definition import Chart, Marts, Metric
+from lcm_pipeline.superset.definition import Chart, Metric, SemanticLayer
 
 Params = dict[str, Any]
 
@@ -32,16 +32,16 @@ SHORT_DAYS: dict[Language, str] = {
 _SQL_DAYS: dict[Language, str] = {"ru": "DD.MM.YYYY", "en": f"DD{_SPACE}Mon{_SPACE}YYYY"}
 
 
-def sql_of(metric: Metric, marts: Marts) -> str:
+def sql_of(metric: Metric, layer: SemanticLayer) -> str:
     """The SQL of a metric; days and timestamps (in the programme's time zone) become texts."""
-    shape = _SQL_DAYS[marts.language]
+    shape = _SQL_DAYS[layer.language]
     if metric.format == "day":
         return f"coalesce(to_char({metric.sql}, '{shape}'), '—')"
     if metric.format == "moment":
-        return f"to_char(({metric.sql}) at time zone '{marts.timezone}', '{shape} HH24:MI')"
+        return f"to_char(({metric.sql}) at time zone '{layer.timezone}', '{shape} HH24:MI')"
     return metric.sql
 
 
-def format_of(chart: Chart, marts: Marts) -> str:
+def format_of(chart: Chart, layer: SemanticLayer) -> str:
     """The format of a chart's first metric."""
-    return FORMATS[marts.marts[chart.mart].metrics[chart.metrics[0]].format]
+    return FORMATS[layer.marts[chart.mart].metrics[chart.metrics[0]].format]

@@ -11,7 +11,7 @@ from math import ceil
 from typing import Any
 
 from lcm_pipeline.model.language import Language
-from lcm_pipeline.superset.definition import Chart, Dashboard, Marts
+from lcm_pipeline.superset.definition import Chart, Dashboard, SemanticLayer
 
 Part = dict[str, Any]
 
@@ -63,13 +63,16 @@ class Dataset:
 
 
 def page_of(
-    dashboard: Dashboard, rows: Sequence[PlacedRow], marts: Marts, datasets: Mapping[str, Dataset]
+    dashboard: Dashboard,
+    rows: Sequence[PlacedRow],
+    layer: SemanticLayer,
+    datasets: Mapping[str, Dataset],
 ) -> Part:
     """The keys `position` and `metadata` of a dashboard. `datasets`: by the name of their mart."""
     placed = [chart for row in rows for chart in row.charts]
     filters = [
-        *_time_filters(dashboard, placed, marts),
-        *_value_filters(dashboard, placed, marts, datasets),
+        *_time_filters(dashboard, placed, layer),
+        *_value_filters(dashboard, placed, layer, datasets),
     ]
     return {
         "position": _position(dashboard.title, rows),
@@ -77,7 +80,7 @@ def page_of(
             "native_filter_configuration": filters,
             "cross_filters_enabled": True,
             "color_scheme": "supersetColors",
-            "label_colors": _label_colours(marts),
+            "label_colors": _label_colours(layer),
             "refresh_frequency": 0,
             # Superset shows the description of these charts unfolded.
             "expanded_slices": {str(each.number): True for each in placed if each.chart.shows_note},
@@ -86,11 +89,11 @@ def page_of(
     }
 
 
-def _label_colours(marts: Marts) -> dict[str, str]:
+def _label_colours(layer: SemanticLayer) -> dict[str, str]:
     """The colours of service levels and restatement reasons, by their texts in the language."""
     colours: dict[str, str] = {}
     for name, otherwise in (("taken_up", _UNKNOWN), ("why", _VANISHED)):
-        column = marts.calculated[name]
+        column = layer.calculated[name]
         colours |= {text: _COLOURS[value] for value, text in column.values.items()}
         colours[column.otherwise or ""] = otherwise
     return colours
@@ -158,14 +161,14 @@ def _chart(placed: PlacedChart, parents: list[str], height: int) -> list[Part]:
 
 
 def _time_filters(
-    dashboard: Dashboard, placed: Sequence[PlacedChart], marts: Marts
+    dashboard: Dashboard, placed: Sequence[PlacedChart], layer: SemanticLayer
 ) -> Iterator[Part]:
     scopes: dict[int, str | None] = {}
     for each in placed:
-        use = marts.marts[each.chart.mart]
+        use = layer.marts[each.chart.mart]
         timeless = use.time is None or each.chart.whenever
         scopes[each.number] = None if timeless else "months" if use.is_monthly else "days"
-    days, months = _FILTER_NAMES[marts.language]
+    days, months = _FILTER_NAMES[layer.language]
     for period, name, default in (("days", days, _DAYS), ("months", months, _MONTHS)):
         if period in scopes.values():
             outside = [number for number, scope in scopes.items() if scope != period]
@@ -184,13 +187,13 @@ def _time_filters(
 def _value_filters(
     dashboard: Dashboard,
     placed: Sequence[PlacedChart],
-    marts: Marts,
+    layer: SemanticLayer,
     datasets: Mapping[str, Dataset],
 ) -> Iterator[Part]:
     """Filters by value; each offers the values that the filters before it leave."""
     earlier: list[str] = []
     for column in dashboard.filters:
-        calculated = marts.calculated[column]
+        calculated = layer.calculated[column]
         inside = [each for each in placed if calculated.source in datasets[each.chart.mart].columns]
         outside = [each.number for each in placed if each not in inside]
         dataset = datasets[inside[0].chart.mart]

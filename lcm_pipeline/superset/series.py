@@ -1,6 +1,6 @@
 """Line, bar and area charts, over time or over categories."""
 
-from lcm_pipeline.superset.definition import Chart, Marts
+from lcm_pipeline.superset.definition import Chart, SemanticLayer
 from lcm_pipeline.superset.formats import (
     DAYS,
     FORMATS,
@@ -17,16 +17,16 @@ _BY_NAME = {"sort_series_type": "name", "sort_series_ascending": True}
 _TO_THE_WHOLE = {"y_axis_bounds": [0, 1], "truncateYAxis": True}
 
 
-def series(chart: Chart, marts: Marts) -> Params:
+def series(chart: Chart, layer: SemanticLayer) -> Params:
     """The parameters of a line, bar or area chart: a series per metric or per value of a column."""
-    use = marts.marts[chart.mart]
-    params = _style(chart) | _value_axis(chart, format_of(chart, marts))
+    use = layer.marts[chart.mart]
+    params = _style(chart) | _value_axis(chart, format_of(chart, layer))
     if chart.x == use.time or chart.grain is not None:
         grain = chart.grain or ("month" if use.is_monthly else "day")
         params |= {
             "time_grain_sqla": GRAINS[grain],
-            "x_axis_time_format": SHORT_MONTH if grain == "month" else SHORT_DAYS[marts.language],
-            "tooltipTimeFormat": MONTH if grain == "month" else DAYS[marts.language],
+            "x_axis_time_format": SHORT_MONTH if grain == "month" else SHORT_DAYS[layer.language],
+            "tooltipTimeFormat": MONTH if grain == "month" else DAYS[layer.language],
             # Markers on each of 90 days would hide the line.
             "markerEnabled": grain == "month",
             "markerSize": _MARKER_SIZE,

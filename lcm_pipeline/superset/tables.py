@@ -2,7 +2,7 @@
 
 import json
 
-from lcm_pipeline.superset.definition import Chart, DefinitionError, Marts
+from lcm_pipeline.superset.definition import Chart, DefinitionError, SemanticLayer
 from lcm_pipeline.superset.formats import DAYS, FORMATS, GRAINS, Params, format_of
 
 _RED, _AMBER, _BLUE = "#E04355", "#FCC700", "#1FA8C9"
@@ -10,9 +10,9 @@ _TEXT_WIDTH = 160
 _ALARMS = {"below": "<", "above": ">", "other than": "≠", "notice": ">"}
 
 
-def table(chart: Chart, marts: Marts) -> Params:
+def table(chart: Chart, layer: SemanticLayer) -> Params:
     """The parameters of a table of metrics by columns."""
-    params = _common_params(chart, marts) | {
+    params = _common_params(chart, layer) | {
         "query_mode": "aggregate",
         "groupby": list(chart.by),
         "metrics": list(chart.metrics),
@@ -27,7 +27,7 @@ def table(chart: Chart, marts: Marts) -> Params:
                 else _TEXT_WIDTH - 40
             }
             for name in chart.by
-            if name in marts.calculated
+            if name in layer.calculated
         },
     }
     if chart.order is not None:
@@ -35,7 +35,7 @@ def table(chart: Chart, marts: Marts) -> Params:
         metric: str | Params = name
         if name not in chart.metrics:
             # Of a column, min(): all rows of a group have the same value.
-            calculated = marts.calculated.get(name)
+            calculated = layer.calculated.get(name)
             metric = {
                 "expressionType": "SQL",
                 "sqlExpression": f"min({calculated.expression if calculated else name})",
@@ -48,10 +48,10 @@ def table(chart: Chart, marts: Marts) -> Params:
     return params
 
 
-def rows(chart: Chart, marts: Marts) -> Params:
+def rows(chart: Chart, layer: SemanticLayer) -> Params:
     """The parameters of a table of the mart's rows."""
     orders = (chart.order or "").split()
-    return _common_params(chart, marts) | {
+    return _common_params(chart, layer) | {
         "query_mode": "raw",
         "all_columns": list(chart.columns),
         "order_by_cols": [
@@ -60,23 +60,23 @@ def rows(chart: Chart, marts: Marts) -> Params:
         "column_config": {
             name: {"d3NumberFormat": FORMATS[label.format] or "d"}
             for name in chart.columns
-            if (label := marts.label(name)) is not None
+            if (label := layer.label(name)) is not None
         },
     }
 
 
-def heatmap(chart: Chart, marts: Marts) -> Params:
+def heatmap(chart: Chart, layer: SemanticLayer) -> Params:
     """The parameters of a pivot table with shaded cells: one metric by two columns.
 
     Superset's own heat map has no axis titles, and its labels of years overlap.
     """
     return {
-        "groupbyRows": [_titled_column(chart.by[0], marts)],
-        "groupbyColumns": [_titled_column(chart.x or "", marts)],
+        "groupbyRows": [_titled_column(chart.by[0], layer)],
+        "groupbyColumns": [_titled_column(chart.x or "", layer)],
         "metrics": list(chart.metrics),
         "metricsLayout": "COLUMNS",
         "aggregateFunction": "Sum",
-        "valueFormat": format_of(chart, marts).replace(".1%", ".0%"),
+        "valueFormat": format_of(chart, layer).replace(".1%", ".0%"),
         "rowTotals": False,
         "colTotals": False,
         # The best score is at the top, the first month too.
@@ -90,10 +90,10 @@ def heatmap(chart: Chart, marts: Marts) -> Params:
     }
 
 
-def _common_params(chart: Chart, marts: Marts) -> Params:
+def _common_params(chart: Chart, layer: SemanticLayer) -> Params:
     return {
         "row_limit": chart.limit,
-        "table_timestamp_format": DAYS[marts.language],
+        "table_timestamp_format": DAYS[layer.language],
         "show_cell_bars": False,
         "include_search": chart.limit <= 1000 and not chart.page,
         # Superset warns when the row limit cuts a table; one with pages holds all rows.
@@ -107,12 +107,12 @@ def _common_params(chart: Chart, marts: Marts) -> Params:
     }
 
 
-def _titled_column(column: str, marts: Marts) -> Params:
+def _titled_column(column: str, layer: SemanticLayer) -> Params:
     """A column as an expression with a title: pivot tables show plain columns by their names."""
-    calculated = marts.calculated.get(column)
+    calculated = layer.calculated.get(column)
     return {
         "expressionType": "SQL",
-        "label": marts.title_of(column),
+        "label": layer.title_of(column),
         "sqlExpression": calculated.expression if calculated else column,
     }
 

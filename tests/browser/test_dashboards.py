@@ -82,7 +82,7 @@ def test_every_chart_of_a_dashboard_shows_something(
 def _check_times(dashboard: Dashboard, view: DashboardView) -> None:
     """Check that the time filters apply to the charts with a time, and to no others."""
     for chart in (chart for row in (*DEFINITION.strip, *dashboard.rows) for chart in row.charts):
-        time = DEFINITION.marts.marts[chart.mart].time
+        time = DEFINITION.layer.marts[chart.mart].time
         is_narrowed = f"{time} >= " in view.queries[chart.title]
         assert is_narrowed == (time is not None and not chart.whenever), chart.title
 

@@ -66,7 +66,7 @@ def test_every_dashboard_is_an_exposure_and_every_metric_an_expression(
     definition = read_definition(dashboards_folder() / "definition", "en")
     for dashboard in definition.dashboards:
         assert f"label: {dashboard.title}" in files["models/exposures.yml"]
-    for use in definition.marts.marts.values():
+    for use in definition.layer.marts.values():
         for name in use.metrics:
             assert f'"{name}":' in files["macros/metric_expressions.sql"]
 
@@ -76,7 +76,7 @@ def test_days_to_the_first_redemption_are_weighted_by_clients_whose_registration
 ) -> None:
     """Clients of whom the roster does not tell have no days from registration."""
     definition = read_definition(dashboards_folder() / "definition", "en")
-    metric = definition.marts.marts["redemption"].metrics["days_to_first"]
+    metric = definition.layer.marts["redemption"].metrics["days_to_first"]
     with warehouse.connect() as session:
         row = session.execute(
             f"select {metric.sql} from (values (10.0, 2, 2), (40.0, 9, 1), (null, 3, 0))"

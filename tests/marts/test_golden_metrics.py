@@ -149,7 +149,7 @@ def test_a_metric_over_a_period_gives_the_golden_answer(
     metric: str, by_chance: Synced, golden: Golden
 ) -> None:
     mart, _, name = metric.partition(".")
-    use = DEFINITION.marts.marts[mart]
+    use = DEFINITION.layer.marts[mart]
     first, last = MONTHS if use.is_monthly else (FIRST, LAST)
     with by_chance.warehouse.connect() as session:
         row = session.execute(

@@ -102,7 +102,7 @@ def test_report_dashboards_and_status_agree_on_the_last_complete_day(shop: Shop)
     titles = {feed.name: feed.label[1] for feed in FEEDS}
     for feed, through in status.items():
         assert page.row("trust", titles[feed])[-1] == formats.short_day(through)
-    metrics = read_definition(dashboards_folder() / "definition").marts.marts["data_completeness"]
+    metrics = read_definition(dashboards_folder() / "definition").layer.marts["data_completeness"]
     sql = metrics.metrics["through"].sql
     tables = {feed.main_table.name: feed.name for feed in FEEDS}
     with shop.warehouse.connect() as session:

@@ -260,7 +260,7 @@ def test_superset_runs_in_the_programmes_zone_and_language(tmp_path: Path) -> No
 
 
 def test_several_tables_are_complete_through_the_first_day_of_any(warehouse: Warehouse) -> None:
-    sql = DEFINITION.marts.marts["data_completeness"].metrics["through"].sql
+    sql = DEFINITION.layer.marts["data_completeness"].metrics["through"].sql
     query = "select {} from (values {}) as mart (complete_through)"
     known, none = "('2026-03-02'::date), ('2026-03-01')", "('2026-03-02'::date), (null)"
     with warehouse.connect() as session:
@@ -280,7 +280,7 @@ def test_several_tables_are_complete_through_the_first_day_of_any(warehouse: War
 def test_a_headline_is_a_dash_if_less_than_half_is_known(
     warehouse: Warehouse, hit: int, missed: int, unknown: int, shown: str, why: str
 ) -> None:
-    english = read_definition(dashboards_folder() / "definition", "en").marts
+    english = read_definition(dashboards_folder() / "definition", "en").layer
     metrics = english.marts["leads_sla"].metrics
     columns = f"{metrics['taken_up_headline'].sql}, {metrics['taken_up_known'].sql}"
     columns = columns.replace("%", "%%")
@@ -296,7 +296,7 @@ def test_a_headline_is_a_dash_if_less_than_half_is_known(
 def test_the_hours_to_confirm_are_weighted_by_confirmations_with_a_time(
     warehouse: Warehouse,
 ) -> None:
-    sql = DEFINITION.marts.marts["favourite_uptake"].metrics["lag"].sql
+    sql = DEFINITION.layer.marts["favourite_uptake"].metrics["lag"].sql
     days = "(values (9, 1, 10.0), (1, 1, 20.0), (5, 0, null))"
     columns = "(confirmed, timed_confirmations, confirmation_lag_hours)"
     with warehouse.connect() as session:
@@ -308,7 +308,7 @@ def test_weeks_are_labelled_by_their_monday_and_marked_until_their_sunday_is_kno
     warehouse: Warehouse,
 ) -> None:
     """Not only the running one: the sync of its last days may have failed."""
-    sql = DEFINITION.marts.calculated["week"].expression
+    sql = DEFINITION.layer.calculated["week"].expression
     # Grouped, as Superset does.
     grouped = (
         f"select {sql}, count(*) from (values ('2026-03-18'::date), ('2026-03-19'), ('2026-03-23'))"
@@ -332,7 +332,7 @@ def test_weeks_are_labelled_by_their_monday_and_marked_until_their_sunday_is_kno
 
 def test_a_month_is_marked_until_its_last_day_is_known(warehouse: Warehouse) -> None:
     """Not only the running one: on the 2nd, the sync of the last day may have failed."""
-    sql = DEFINITION.marts.calculated["in_month"].expression
+    sql = DEFINITION.layer.calculated["in_month"].expression
     with warehouse.connect() as session:
         rows = session.execute(
             f"select {sql} from (values ('2026-03-01'::date, true), ('2026-04-01', false))"
@@ -342,13 +342,13 @@ def test_a_month_is_marked_until_its_last_day_is_known(warehouse: Warehouse) -> 
     shown = {name for chart in _charts() for name in (chart.x, *chart.by, *chart.columns)}
     assert "in_month" in shown
     assert "month" not in shown
-    monthly = {name for name, use in DEFINITION.marts.marts.items() if use.time == "month"}
+    monthly = {name for name, use in DEFINITION.layer.marts.items() if use.time == "month"}
     assert [c.name for c in _charts() if c.mart in monthly and c.x == "month"] == []
 
 
 def test_no_chart_sums_up_balances_of_several_days_or_ages() -> None:
     """A sum over the days of a balance, or over the ages of a cohort, counts the same again."""
-    marts_in_use, calculated = DEFINITION.marts.marts, DEFINITION.marts.calculated
+    marts_in_use, calculated = DEFINITION.layer.marts, DEFINITION.layer.calculated
     for chart in _charts():
         not_over = marts_in_use[chart.mart].not_over
         named = {name for name in (chart.x, *chart.by, *chart.columns) if name is not None}
@@ -432,7 +432,7 @@ def test_balances_and_counts_of_clients_are_not_summed_up() -> None:
         r"|slots\w*|source_total|loaded_total|quarantined_total|pending_clients)\)"
     )
     additive_across = {("activity_monthly", "members")}
-    for name, use in DEFINITION.marts.marts.items():
+    for name, use in DEFINITION.layer.marts.items():
         for key, metric in use.metrics.items():
             if stocks.fullmatch(metric.sql):
                 assert (name, key) in additive_across, f"{name}.{key}: {metric.sql}"
@@ -470,7 +470,7 @@ def test_a_wrong_definition_is_refused_by_name(
     row = replace_struct(DEFINITION.strip[0], charts=(replace_struct(chart, **change),))
     with pytest.raises(DefinitionError, match=message):
         build_bundle(
-            Definition(DEFINITION.marts, (row,), DEFINITION.dashboards),
+            Definition(DEFINITION.layer, (row,), DEFINITION.dashboards),
             marts_of(describe(warehouse)),
         )
 
