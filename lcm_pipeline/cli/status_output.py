@@ -108,12 +108,12 @@ def _print_conventions(conventions: Sequence[Convention]) -> None:
             print_unwrapped(f"conventions {how}: {', '.join(found)}")
     for convention in conventions:
         name, used = convention.convention, convention.used
-        votes = counted(convention.votes, "vote")
-        votes = f"{convention.share or 0:.0%} of {votes} say {convention.detected}"
+        share = f"{convention.share or 0:.0%} of {convention.votes:,}"
+        votes = f"votes for {convention.detected}: {share}"
         if convention.doubt == "contradicted":
             doubt = f"contradicts the rows: {used} is used ({convention.source}), {votes}"
         elif convention.doubt == "undecided":
-            doubt = f"is undecided: {votes}; {used} is used by default"
+            doubt = f"is undecided ({votes}); {used} is used by default"
         else:
             continue
         setting = f" (mart.parameters.{convention.parameter})" if convention.parameter else ""

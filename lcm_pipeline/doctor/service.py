@@ -135,7 +135,7 @@ async def _measure_paging(
         found += f"; pages are capped at {counted(len(page.rows), 'row')}"
         return Finding(name, State.WARN, found, f"set LCM_PAGE_LENGTH={len(page.rows)}")
     return Finding(
-        name, State.OK, f"{found}; {len(page.rows)} of {_total(page)} rows in a page of {length}"
+        name, State.OK, f"{found}; rows in a page of {length}: {len(page.rows)} of {_total(page)}"
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Generator, Hashable
 from typing import NamedTuple
 
 from lcm_pipeline.model.pages import Page, PageRequest, SourceRow
+from lcm_pipeline.model.texts import counted
 from lcm_pipeline.reading.errors import SourceChangedError, UnprovenReadingError
 from lcm_pipeline.reading.seams import is_anchored, link_offset, seam_holds
 
@@ -191,7 +192,7 @@ class _ScanState:
         if rows >= (_MAX_ROWS_WITHOUT_TOTAL if total is None else MAX_ROWS) or pages >= _MAX_PAGES:
             claimed = "without a total" if total is None else f"and the source claims {total:,}"
             raise UnprovenReadingError(
-                f"the rows do not end: got {rows:,} in {pages:,} pages, {claimed}"
+                f"the rows do not end: got {rows:,} in {counted(pages, 'page')}, {claimed}"
             )
         if total is not None:
             expected = total // max(1, len(self._first.rows) - 2)

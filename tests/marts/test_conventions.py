@@ -108,14 +108,14 @@ def test_a_parameter_is_used_whatever_the_rows_show(
     )  # fmt: skip
     assert sum(row["redeemed"] for row in read_mart(warehouse, "cheques")) == CLIENTS * 65
     said = _said(warehouse)["refund_points_are_known"]
-    assert f"those of {CLIENTS} have not: Redeemed of a refund is given back" in said
+    assert f"whose lots have not: {CLIENTS}. Redeemed of a refund is given back" in said
     assert "(mart.parameters.refunds_give_back)" in said
     assert _shown_by_status(warehouse, capsys) == [
         "conventions detected: cheque_points = left_out, bonus_redemptions = left_out,"
         " silent_refunds = kept, negative_amounts = purchase",
         "conventions set in mart.parameters: refund_redemptions = given_back",
         "convention refund_redemptions contradicts the rows: given_back is used (parameter),"
-        f" 100% of {CLIENTS} votes say left_out (mart.parameters.refunds_give_back)",
+        f" votes for left_out: 100% of {CLIENTS} (mart.parameters.refunds_give_back)",
     ]
     page = Page(make_report(warehouse, language="en").html).words("points")
     assert "refund_redemptions = given_back (set)" in page
@@ -143,18 +143,18 @@ def test_a_few_rows_decide_nothing_and_are_counted(
     )  # fmt: skip
     said = _said(warehouse)
     assert said["refund_points_are_known"].startswith(
-        "of 3 refunds, 2 tell points with a positive sign, 0 with a negative sign: read as"
-        " claw-back; 1 tell none"
+        "refunds: 3 (telling points with a positive sign: 2, with a negative sign: 0, both read as"
+        " claw-back; telling none: 1)"
     )
     assert said["burns_are_known"].startswith(
-        "of 1 rows of the burnt source, 1 tell negative points in Added, 0 positive ones,"
-        " 0 in Redeemed"
+        "rows of the burnt source: 1 (negative points in Added: 1, positive ones: 0,"
+        " points in Redeemed: 0"
     )
     assert said["no_doubtful_refunds"].endswith(
         "taken for a refund (the default, as the rows do not show it)"
     )
     assert (
-        "convention negative_amounts is undecided: 100% of 1 votes say purchase; refund is used"
+        "convention negative_amounts is undecided (votes for purchase: 100% of 1); refund is used"
         in ("\n".join(_shown_by_status(warehouse, capsys)))
     )
     page = Page(make_report(warehouse, language="en").html).words("points")

@@ -316,7 +316,9 @@ def test_a_parameter_overrules_how_rows_are_interpreted(
     with warehouse.connect() as session:
         said = {name: text for name, _, text in session.execute(query("mart_checks"))}
     shown = said["cheque_points_are_known"]
-    assert "1 alone tell of their points; these are points given (the default" in shown
+    assert (
+        "alone telling of their points: 1); what cheques alone tell is given (the default" in shown
+    )
     assert "Of 109.00 points given lately, 9.00 are told by cheques alone" in shown
     assert said["bonus_redemptions_are_known"].endswith("Such rows lately: 1")
     for name, figures in (

@@ -116,7 +116,7 @@ union all
 select
     'spending_order_is_known' as check_name,
     (conventions.source = 'default')::integer as found,
-    conventions.evidence || ': ' || conventions.used || ' is taken' || conventions.reason
+    conventions.evidence || '; ' || conventions.used || ' is taken' || conventions.reason
         as description
 from conventions
 where conventions.convention = 'spending_order'
@@ -143,8 +143,8 @@ union all
 select
     'cheque_points_are_known' as check_name,
     0 as found,
-    conventions.evidence || '; these are '
-    || case conventions.used when 'given' then 'points given' else 'left out' end
+    conventions.evidence || '; what cheques alone tell is '
+    || case conventions.used when 'given' then 'given' else 'left out' end
     || conventions.reason || '. Of ' || coalesce(sum(lots.added), 0)
     || ' points given lately, '
     || coalesce(sum(lots.added) filter (where lots.is_told_by_cheque), 0)
@@ -158,9 +158,9 @@ union all
 select
     'refund_points_are_known' as check_name,
     count(*) filter (where cheques.parent_id is null and cheques.cheque_id is not null) as found,
-    points.evidence || '. ' || redemptions.evidence || ': Redeemed of a refund is '
+    points.evidence || '. ' || redemptions.evidence || '. Redeemed of a refund is '
     || case redemptions.used when 'given_back' then 'given back' else 'left out' end
-    || redemptions.reason || '. ' || silent.evidence || ': such points are '
+    || redemptions.reason || '. ' || silent.evidence || '. Points of silent refunds are '
     || case silent.used
         when 'given_back' then 'given back' when 'kept' then 'not given back'
         else 'given back where the lots of a client show it'
@@ -189,7 +189,7 @@ union all
 select
     'bonus_redemptions_are_known' as check_name,
     0 as found,
-    conventions.evidence || ': where no cheque tells them, these are '
+    conventions.evidence || '. Where no cheque tells them, those of bonus rows are '
     || case conventions.used when 'redeemed' then 'redemptions' else 'left out' end
     || conventions.reason || '. Such rows lately: ' || count(operations.operation_id)
         as description

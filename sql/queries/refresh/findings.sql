@@ -334,56 +334,58 @@ readings as (
             (
                 'cheque_points', 'given', 'left_out',
                 counted.cheques - counted.named - counted.twins, counted.cheques - counted.named,
-                'of ' || counted.cheques || ' cheques with points in Added, ' || counted.named
-                || ' are named by a bonus row, ' || counted.twins
-                || ' repeat a bonus row of their day that names no cheque, '
-                || (counted.cheques - counted.named - counted.twins)
-                || ' alone tell of their points'
+                'cheques with points in Added: ' || counted.cheques
+                || ' (named by a bonus row: ' || counted.named
+                || ', repeating a bonus row of their day that names no cheque: ' || counted.twins
+                || ', alone telling of their points: '
+                || (counted.cheques - counted.named - counted.twins) || ')'
             ),
             (
                 'bonus_redemptions', 'redeemed', 'left_out',
                 balanced.with_bonuses, balanced.with_bonuses + balanced.without_bonuses,
-                'the lots of ' || balanced.with_bonuses
-                || ' clients lost what cheques and bonus rows tell in Redeemed, those of '
-                || balanced.without_bonuses
-                || ' what cheques alone tell'
+                'clients whose lots lost what cheques and bonus rows tell in Redeemed: '
+                || balanced.with_bonuses
+                || ', what cheques alone tell: ' || balanced.without_bonuses
             ),
             (
                 'refund_redemptions', 'given_back', 'left_out',
                 balanced.with_refunds, balanced.with_refunds + balanced.without_refunds,
-                'the lots of ' || balanced.with_refunds || ' clients have what refunds tell in'
-                || ' Redeemed back, those of ' || balanced.without_refunds || ' have not'
+                'clients whose lots have what refunds tell in Redeemed back: '
+                || balanced.with_refunds
+                || ', whose lots have not: ' || balanced.without_refunds
             ),
             (
                 'silent_refunds', 'given_back', 'kept',
                 balanced.with_silent_refunds,
                 balanced.with_silent_refunds + balanced.without_silent_refunds,
-                'rows of ' || balanced.with_silent_refunds || ' clients took more than their lots'
-                || ' can have lost, unless refunds that state no points gave some back; lots of '
-                || balanced.without_silent_refunds || ' clients lost more than if they had'
+                'clients whose rows took more than their lots can have lost, unless refunds that'
+                || ' state no points gave some back: ' || balanced.with_silent_refunds
+                || ', whose lots lost more than if they had: ' || balanced.without_silent_refunds
             ),
             (
                 'refund_points', 'clawed_back', null,
                 counted.positive + counted.negative, counted.positive + counted.negative,
-                'of ' || counted.refunds || ' refunds, ' || counted.positive
-                || ' tell points with a positive sign, ' || counted.negative
-                || ' with a negative sign: read as claw-back; '
-                || (counted.refunds - counted.positive - counted.negative) || ' tell none'
+                'refunds: ' || counted.refunds
+                || ' (telling points with a positive sign: ' || counted.positive
+                || ', with a negative sign: ' || counted.negative
+                || ', both read as claw-back; telling none: '
+                || (counted.refunds - counted.positive - counted.negative) || ')'
             ),
             (
                 'negative_amounts', 'refund', 'purchase',
                 counted.with_purchase, counted.doubtful,
-                'of ' || counted.doubtful || ' cheques with a negative amount and no refund flag, '
-                || counted.with_purchase
-                || ' name the cheque that they give back, or repeat the amount of an earlier one'
+                'cheques with a negative amount and no refund flag: ' || counted.doubtful
+                || ' (naming the cheque that they give back, or repeating the amount of an earlier'
+                || ' one: ' || counted.with_purchase || ')'
             ),
             (
                 'burns', 'expired', 'given',
                 counted.burns - counted.burns_holding, counted.burns,
-                'of ' || counted.burns || ' rows of the burnt source, ' || counted.burns_below
-                || ' tell negative points in Added, ' || counted.burns_above || ' positive ones, '
-                || counted.burns_redeemed || ' in Redeemed; ' || counted.burns_holding
-                || ' hold points, as lots do'
+                'rows of the burnt source: ' || counted.burns
+                || ' (negative points in Added: ' || counted.burns_below
+                || ', positive ones: ' || counted.burns_above
+                || ', points in Redeemed: ' || counted.burns_redeemed
+                || ', holding points, as lots do: ' || counted.burns_holding || ')'
             )
         ) as each (convention, first_reading, second_reading, first_votes, votes, evidence)
 )
@@ -537,7 +539,7 @@ select
     votes >= 20 and fitting >= 0.8 * votes and (rank = 1 or fitting >= 1.1 * soonest),
     case
         when votes > 0
-            then fitting || ' of ' || votes || ' pairs of lots fit ' || finding
+            then 'pairs of lots that fit ' || finding || ': ' || fitting || ' of ' || votes
         else 'no pair of lots shows in which order they are redeemed'
     end,
     0
