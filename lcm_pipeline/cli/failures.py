@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lcm_pipeline.api.errors import refused_credential
-from lcm_pipeline.cli.commands import RESUMABLE
 from lcm_pipeline.files import DISK_FULL
 from lcm_pipeline.model.errors import UsageError, UserError
 from lcm_pipeline.model.texts import database_message, strip_control_characters
@@ -49,16 +48,9 @@ def _is_without_folder(error: OSError) -> bool:
     return False
 
 
-def is_resumable() -> bool:
-    """Whether the command that runs keeps its work, so that the same command continues."""
-    # Words before the command are options without a value.
-    command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
-    return command in RESUMABLE
-
-
-def interrupt_message() -> str:
-    """Return the text to print after Ctrl-C."""
-    if is_resumable():
+def interrupt_message(*, is_resumable: bool) -> str:
+    """Return the text to print after Ctrl-C. is_resumable: the same command continues."""
+    if is_resumable:
         return "Interrupted. Completed work is kept: run the same command again to continue."
     return "Interrupted."
 
@@ -74,8 +66,11 @@ def has_interrupt(error: BaseException) -> bool:
     )
 
 
-def message_of(error: BaseException) -> str:
-    """Return the text to print, without the parts of psycopg's messages that may quote rows."""
+def message_of(error: BaseException, *, is_resumable: bool = False) -> str:
+    """Return the text to print, without the parts of psycopg's messages that may quote rows.
+
+    is_resumable: the command keeps its work, so that the same command continues.
+    """
     driver = sys.modules.get("psycopg")
     if isinstance(error, OSError):
         return _message_of_os_error(error)
@@ -93,7 +88,7 @@ def message_of(error: BaseException) -> str:
     if may_pass and exit_code_of(error) == FAILED:
         if advice := advice_on_connections(text):
             text += f". {advice}"
-        if is_resumable():
+        if is_resumable:
             return f"{text}. What was done is kept: run the same command again to go on"
         return f"{text}. Run the same command again"
     return text

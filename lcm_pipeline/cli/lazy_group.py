@@ -12,6 +12,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.machinery import SourceFileLoader
 from importlib.util import find_spec, module_from_spec
@@ -22,7 +23,7 @@ import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 from typer.main import get_command
 
-from lcm_pipeline.cli.commands import HELP_LINES
+from lcm_pipeline.cli.commands import HELP_LINES, RESUMABLE
 from lcm_pipeline.model.texts import shorten
 from lcm_pipeline.processes import STOP_SIGNALS
 
@@ -33,8 +34,23 @@ _LONGEST_GIVEN = 80
 _LARGEST_BIGINT = 2**63 - 1
 
 
+@dataclass
+class CommandCall:
+    """The command that a command line calls; "" until it is known."""
+
+    name: str = ""
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether the command keeps its work, so that the same command continues."""
+        return self.name in RESUMABLE
+
+
 class LazyGroup(TyperGroup):
-    """Lists all commands by their help lines, and imports the module of the called one."""
+    """Lists all commands by their help lines, and imports the module of the called one.
+
+    It names the called one in the CommandCall that is given as the object of its context, if any.
+    """
 
     def __init__(self, **attributes: Any) -> None:
         listed = {name: TyperCommand(name, help=line) for name, line in HELP_LINES.items()}
@@ -43,6 +59,8 @@ class LazyGroup(TyperGroup):
     # Typed as Any, because Typer vendors Click and exports neither Context nor Command.
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         name, _, rest = super().resolve_command(ctx, args)
+        if isinstance(ctx.obj, CommandCall):
+            ctx.obj.name = name or ""
         return name, None if name is None else load_command(name), rest
 
     def invoke(self, ctx: Any) -> Any:

@@ -27,7 +27,7 @@ from lcm_pipeline.cli.failures import (
     message_of,
     print_message,
 )
-from lcm_pipeline.cli.lazy_group import LazyGroup
+from lcm_pipeline.cli.lazy_group import CommandCall, LazyGroup
 from lcm_pipeline.cli.log_format import PlainFormatter
 from lcm_pipeline.model.texts import strip_control_characters
 
@@ -87,32 +87,33 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A name that the terminal's encoding cannot represent must not fail a finished sync.
         sys.stdout.reconfigure(errors="backslashreplace")
+    call = CommandCall()
     try:
         try:
-            app()
+            app(obj=call)
         finally:
             _flush_output()
     except SystemExit as end:
         if end.code == INTERRUPTED:
-            _end_interrupted()
+            _end_interrupted(call)
         raise
     except Exception as error:
         code = exit_code_of(error)
         if code is None and has_interrupt(error):
-            _end_interrupted()
+            _end_interrupted(call)
         if code is None:
             raise
-        print_message(message_of(error))
+        print_message(message_of(error, is_resumable=call.is_resumable))
         sys.exit(code)
 
 
-def _end_interrupted() -> NoReturn:
+def _end_interrupted(call: CommandCall) -> NoReturn:
     """End the process at once.
 
     Python would wait for the threads of a second Ctrl-C, which may wait for a database that does
     not answer.
     """
-    print_message(interrupt_message())
+    print_message(interrupt_message(is_resumable=call.is_resumable))
     sys.stderr.flush()
     os._exit(INTERRUPTED)
 

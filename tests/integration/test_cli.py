@@ -158,7 +158,7 @@ def test_an_exit_code_is_kept_when_nobody_reads_the_output(
         "import sys\n"
         "import lcm_pipeline.cli.main\n"
         "module = sys.modules['lcm_pipeline.cli.main']\n"
-        f"def end():\n    print('done')\n    sys.exit({code})\n"
+        f"def end(obj):\n    print('done')\n    sys.exit({code})\n"
         "module.app = end\n"
         "module.main()\n"
     )
@@ -326,7 +326,7 @@ from lcm_pipeline.cli import main
 class Connection(sqlite3.Connection):
     def close(self):
         raise {interrupt}
-def command():
+def command(obj):
     try:
         with sqlalchemy.create_engine(
             "sqlite://", connect_args={"factory": Connection}, poolclass=sqlalchemy.NullPool

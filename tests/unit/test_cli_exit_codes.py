@@ -14,8 +14,10 @@ import pytest
 
 import lcm_pipeline
 from lcm_pipeline.api.errors import UnavailableError
+from lcm_pipeline.cli import app
 from lcm_pipeline.cli.commands import HELP_LINES, RESUMABLE
 from lcm_pipeline.cli.failures import exit_code_of, explaining_refused_credentials, message_of
+from lcm_pipeline.cli.lazy_group import CommandCall
 from lcm_pipeline.model.errors import PartialSuccessError, UsageError, UserError
 from lcm_pipeline.settings import SettingsError
 from tests.commands import LCM, run
@@ -118,7 +120,7 @@ def test_an_output_path_that_cannot_be_used_exits_with_2_before_any_work(
 def test_a_command_works_with_closed_standard_streams(tmp_path: Path, closed: str) -> None:
     probe = (
         "import sys; from importlib import import_module;"
-        "m = import_module('lcm_pipeline.cli.main'); m.app = lambda: open('f', 'w').write("
+        "m = import_module('lcm_pipeline.cli.main'); m.app = lambda obj: open('f', 'w').write("
         "str([s.fileno() for s in (sys.stdin, sys.stdout, sys.stderr)])); m.main()"
     )
     shell = f'exec {sys.executable} -c "$PROBE" {closed}'
@@ -131,7 +133,7 @@ def test_a_command_works_with_closed_standard_streams(tmp_path: Path, closed: st
 def test_output_that_cannot_be_written_exits_with_1_and_one_message(printing: str) -> None:
     probe = (
         "import sys; from importlib import import_module;"
-        f"m = import_module('lcm_pipeline.cli.main'); m.app = lambda: {printing}; m.main()"
+        f"m = import_module('lcm_pipeline.cli.main'); m.app = lambda obj: {printing}; m.main()"
     )
     with Path("/dev/full").open("w") as full:
         ended = subprocess.run(
@@ -152,7 +154,7 @@ def test_output_that_cannot_be_written_exits_with_1_and_one_message(printing: st
 def test_output_that_nobody_reads_to_the_end_is_no_traceback() -> None:
     probe = (
         "import sys; from importlib import import_module;"
-        "m = import_module('lcm_pipeline.cli.main'); m.app = lambda: sys.stdout.write('rows');"
+        "m = import_module('lcm_pipeline.cli.main'); m.app = lambda obj: sys.stdout.write('rows');"
         "m.main()"
     )
     reader, writer = os.pipe()
@@ -214,10 +216,12 @@ def test_ctrl_c_during_an_import_ends_without_a_traceback(tmp_path: Path, is_nes
     (package / "library.py").write_text("from large.inner import run")
     (package / f"{interrupted}.py").write_text("raise KeyboardInterrupt")
     (tmp_path / "probe.py").write_text(
+        "import sys\n"
         "from importlib import import_module\n"
         "from lcm_pipeline.cli.lazy_group import lazy_import\n"
         "main = import_module('lcm_pipeline.cli.main')\n"
-        "def app():\n"
+        "def app(obj):\n"
+        "    obj.name = sys.argv[1]\n"
         f"    lazy_import('large.{interrupted}')\n"
         "    library = lazy_import('large.library')\n"
         "    try:\n"
@@ -250,12 +254,13 @@ def test_an_interrupt_that_a_library_clears_ends_the_command(
         "    pass\n"
     )
     (tmp_path / "probe.py").write_text(
-        "import signal\n"
+        "import signal, sys\n"
         f"signal.signal(signal.SIGINT, signal.{handler})\n"
         "from importlib import import_module\n"
         "from lcm_pipeline.cli.lazy_group import large_imports\n"
         "main = import_module('lcm_pipeline.cli.main')\n"
-        "def app():\n"
+        "def app(obj):\n"
+        "    obj.name = sys.argv[1]\n"
         "    try:\n"
         "        with large_imports():\n"
         "            import library\n"
@@ -319,17 +324,15 @@ def _assert_interrupted(folder: Path) -> None:
         assert done.stderr == f"lcm: Interrupted.{text}\n"
 
 
-def test_a_lost_database_ends_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_database_ends_with_what_to_do() -> None:
     starting = psycopg.OperationalError("the database system is starting up\nDETAIL:  recovery")
-    monkeypatch.setattr("sys.argv", ["lcm", "sync", "--yesterday"])
-    assert message_of(starting) == (
+    assert message_of(starting, is_resumable=True) == (
         "the database system is starting up. What was done is kept: run the same command again to"
         " go on"
     )
     idle = psycopg.errors.IdleInTransactionSessionTimeout("the session was idle for too long")
-    assert message_of(idle).endswith("run the same command again to go on")
+    assert message_of(idle, is_resumable=True).endswith("run the same command again to go on")
     assert message_of(psycopg.errors.DataCorrupted("invalid page")) == "invalid page"
-    monkeypatch.setattr("sys.argv", ["lcm", "export", "program_daily"])
     assert message_of(starting) == (
         "the database system is starting up. Run the same command again"
     )
@@ -339,10 +342,22 @@ def test_commands_that_keep_their_work_are_commands() -> None:
     assert HELP_LINES.keys() >= RESUMABLE
 
 
+@pytest.mark.parametrize(("command", "is_resumable"), [("sync", True), ("report", False)])
+def test_a_call_knows_its_command_and_whether_that_is_resumable(
+    monkeypatch: pytest.MonkeyPatch, command: str, is_resumable: bool
+) -> None:
+    call = CommandCall()
+    monkeypatch.setattr("sys.argv", ["lcm", command, "--help"])
+    with pytest.raises(SystemExit):
+        app(obj=call)
+    assert (call.name, call.is_resumable) == (command, is_resumable)
+
+
 def test_a_user_without_a_home_folder_can_use_the_libraries_of_the_report() -> None:
     probe = (
         "import os; from importlib import import_module;"
-        "main = import_module('lcm_pipeline.cli.main'); main.app = lambda: import_module('altair');"
+        "main = import_module('lcm_pipeline.cli.main');"
+        "main.app = lambda obj: import_module('altair');"
         "del os.environ['HOME'];"
         "import pathlib, pwd; pwd.getpwuid = lambda uid: {}[uid]; main.main()"
     )
