@@ -81,7 +81,9 @@ def sync(
     last_ended = settings.yesterday()
     chosen = known_feeds(feeds)
     names_days = bool(day or first or last)
-    _require_one_choice(names_days, yesterday, missing, clients, chosen)
+    _require_one_choice(
+        names_days=names_days, yesterday=yesterday, missing=missing, clients=clients, feeds=chosen
+    )
     window: Window | None = None
     if names_days or yesterday:
         window = window_of(settings, last_ended if yesterday else day, first, last)
@@ -181,6 +183,7 @@ def _sync_clients(
 
 
 def _require_one_choice(
+    *,
     names_days: bool,
     yesterday: bool,
     missing: bool,
