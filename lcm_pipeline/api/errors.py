@@ -231,8 +231,9 @@ class RefusedCredential(NamedTuple):
 def refused_credential(message: str) -> RefusedCredential | None:
     """The credential that the message of an error says is refused; None if it says no such thing.
 
-    The service has no separate ErrorCode for it, so it is recognized by the words of the response,
-    which the error of a run quotes.
+    The service has no separate ErrorCode for it, so it is recognized by the words of the response.
+    They are taken from the message, as an error has nothing else when the step of a run that it
+    stopped was executed in another process: Dagster passes on its text.
     """
     if response := _ERROR_CODE.search(message):
         for setting, words in _WORDS_OF_CREDENTIALS.items():
