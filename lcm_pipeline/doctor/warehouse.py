@@ -141,7 +141,7 @@ def _check_status(
         found = "are those of another version, as after an upgrade that views of yours stopped"
         yield Finding("marts", State.WARN, found, "lcm migrate, which names such views")
     elif status.marts_behind:
-        found = f"{len(status.marts_behind):,} are older than the facts or mart.parameters"
+        found = f"older than the facts or mart.parameters: {len(status.marts_behind):,}"
         advice = "lcm marts refreshes them; if totals differ, first lcm verify --all --fix"
         yield Finding("marts", State.WARN, found, advice)
 

@@ -76,4 +76,4 @@ def _check_celery(settings: Settings) -> Iterator[Finding]:
         )  # fmt: skip
     else:
         names = ", ".join(worker.name for worker in workers)
-        yield Finding("workers", State.OK, f"{len(workers)} respond: {names}")
+        yield Finding("workers", State.OK, f"responding: {len(workers)} ({names})")

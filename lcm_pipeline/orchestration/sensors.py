@@ -154,7 +154,7 @@ def alert_on_state(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         context.log.warning(str(error))
         now = msgspec.structs.replace(before, is_unreadable=True)
     alerts = list(compare(before, now))
-    result = f"sent {len(alerts)} alerts" if alerts else "nothing got worse"
+    result = f"sent {counted(len(alerts), 'alert')}" if alerts else "nothing got worse"
     try:
         send(settings, alerts)
     except AlertError as error:

@@ -170,7 +170,7 @@ class _Proof:
         has_all_seen = self._seen <= scan.rows.keys()
         self.record_seen(scan.rows, total)
         self._previous = scan
-        self.reason = f"{count} distinct rows were read, the source claims {total}"
+        self.reason = f"distinct rows read: {count}, claimed by the source: {total}"
         if scan.is_suspicious and count < max(1, self._known_rows):
             # The service swallows its own time-outs, and returns what it has read until then. Two
             # scans agree while it is overloaded.

@@ -268,7 +268,7 @@ def _assert_doctor_names(tmp_path: Path, variables: dict[str, str]) -> None:
     assert lines["broker"][0] == "ok"
     assert "guest" not in lines["broker"][1]
     state, found, _ = lines["workers"]
-    assert (state, found[:10]) == ("ok", "2 respond:")
+    assert (state, found[:13]) == ("ok", "responding: 2")
     assert "one@" in found
     assert "two@" in found
     state, found, advice = _doctor(tmp_path, {**variables, "LCM_READERS": "2"})["workers"]
