@@ -160,10 +160,11 @@ def _pass_a_quiet_day(warehouse: Warehouse, growth: Growth, buyers: int) -> tupl
 
 
 def _quiet_day(warehouse: Warehouse, growth: Growth, buyers: int) -> Batch:
-    """A day after all others, on which some clients, spread evenly, buy twice."""
+    """A day after all others, on which some clients, spread evenly, buy twice: others each day."""
     number = next_number(warehouse)
-    day = LAST_DAY + timedelta(days=number)
-    return Batch(number, range(1, growth.clients, growth.clients // buyers), rows_each=2, day=day)
+    step = growth.clients // buyers
+    clients = range(1 + number % step, growth.clients + 1, step)
+    return Batch(number, clients, rows_each=2, day=LAST_DAY + timedelta(days=number))
 
 
 def _look(session: psycopg.Connection, question: Question) -> float:
