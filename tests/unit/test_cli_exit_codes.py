@@ -285,7 +285,7 @@ def test_an_interrupt_in_a_callback_of_the_collector_ends_the_command(
     tmp_path: Path, sent: str, handler: str
 ) -> None:
     (tmp_path / "probe.py").write_text(
-        "import os, signal, time, weakref\n"
+        "import os, signal, sys, time, weakref\n"
         "class Node:\n"
         "    pass\n"
         f"signal.signal(signal.SIGINT, signal.{handler})\n"
@@ -294,6 +294,7 @@ def test_an_interrupt_in_a_callback_of_the_collector_ends_the_command(
         "def interrupt(_):\n"
         f"    os.kill(os.getpid(), signal.{sent})\n"
         "def app(obj):\n"
+        "    obj.name = sys.argv[1]\n"
         "    node = Node()\n"
         "    held = weakref.ref(node, interrupt)\n"
         "    try:\n"
