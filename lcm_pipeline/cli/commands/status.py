@@ -64,7 +64,7 @@ def status(
             lists_retired=retired,
             compares_marts=True,
         )
-    require_time_zone(warehouse, settings)
+        require_time_zone(warehouse, settings)
     yesterday = settings.yesterday()
     code = status_exit_code(found, yesterday, settings)
     if as_json:
