@@ -95,8 +95,8 @@ def _migrate(warehouse: Warehouse, applied: list[str], *, marts_may_wait: bool) 
             # `if not exists` fails if another process creates it at the same moment.
             session.execute(query("create_migrations"))
         session.execute(query("begin_migration"))
-        applied += [path.name for path in migration_files() if _apply(session, path)]
         session.add_notice_handler(_log_warning)
+        applied += [path.name for path in migration_files() if _apply(session, path)]
         # Again: in a new warehouse the table is created by a migration.
         session.execute(query("begin_migration"))
         if applied or was_killed or not _has_feeds(session):
@@ -220,23 +220,19 @@ def _applied(session: Session) -> dict[str, str]:
 
 def _apply(session: Session, path: Path) -> bool:
     """Apply a migration unless it was applied before; returns whether it was applied now."""
-    is_logged = path.name != _ROLES
-    if is_logged:
-        session.add_notice_handler(_log_warning)
     try:
         with session.transaction():
             locks.hold_migrations(session)
             if path.name in _applied(session):
                 return False
+            if path.name == _ROLES:
+                session.execute("set local client_min_messages = error")
             session.execute(path.read_bytes())
             session.execute(
                 query("record_migration"), {"name": path.name, "checksum": _checksum(path)}
             )
     except psycopg.Error as error:
         raise _failed(path.name, error) from error
-    finally:
-        if is_logged:
-            session.remove_notice_handler(_log_warning)
     return True
 
 
