@@ -7,10 +7,10 @@ language of the server (lc_messages): English or Russian.
 import psycopg
 from psycopg import errors
 
+# Of transactions with each other: the warehouse responds.
+_CONFLICTS = (errors.SerializationFailure, errors.DeadlockDetected, errors.LockNotAvailable)
 _TRANSIENT = (
-    errors.SerializationFailure,
-    errors.DeadlockDetected,
-    errors.LockNotAvailable,
+    *_CONFLICTS,
     errors.TooManyConnections,
     errors.CannotConnectNow,
     errors.AdminShutdown,
@@ -88,6 +88,11 @@ def is_transient(error: psycopg.Error) -> bool:
         error, (*_STARTING_UP, *_FULL, *_POOLER)
     )
     return isinstance(error, psycopg.OperationalError) and not is_refused
+
+
+def is_conflict(error: psycopg.Error) -> bool:
+    """Whether another transaction was in the way, while the warehouse itself responds."""
+    return isinstance(error, _CONFLICTS)
 
 
 def is_starting_up(error: psycopg.Error) -> bool:

@@ -27,17 +27,10 @@ from lcm_pipeline.warehouse.connection import Session
 from lcm_pipeline.warehouse.privacy.keys import require_pseudonyms
 from lcm_pipeline.warehouse.queries import fetch_column, fetch_value, query
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
-from lcm_pipeline.warehouse.transient_errors import is_transient
+from lcm_pipeline.warehouse.transient_errors import is_conflict, is_transient
 
 # As in the database; `missing`: it has no such run any more.
 RunStatus = Literal["reading", "published", "stopped", "abandoned", "missing"]
-
-# Transient errors of a warehouse that responds, so the reason can be stored.
-_CONFLICTS = (
-    psycopg.errors.SerializationFailure,
-    psycopg.errors.DeadlockDetected,
-    psycopg.errors.LockNotAvailable,
-)
 
 # How long to wait for the server to end a lost session.
 _END_SECONDS = 2.0
@@ -271,7 +264,7 @@ def record_failure(reconnecting: ReconnectingSession, run: Run, error: Exception
     The message of a database error may quote a row, so only its type is stored.
     """
     if isinstance(error, psycopg.Error):
-        if is_transient(error) and not isinstance(error, _CONFLICTS):
+        if is_transient(error) and not is_conflict(error):
             # Retries have failed already, so the warehouse is not available to store the reason.
             return
         reason = f"the warehouse failed: {type(error).__name__} (SQLSTATE {error.sqlstate})"
