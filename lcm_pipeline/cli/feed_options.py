@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from lcm_pipeline.feeds import FEEDS
-from lcm_pipeline.settings.field_types import LARGEST_INTEGER
+from lcm_pipeline.model.integers import LARGEST_INTEGER
 
 _NAMES = [feed.name for feed in FEEDS]
 

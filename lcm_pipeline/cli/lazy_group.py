@@ -24,6 +24,7 @@ from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 from typer.main import get_command
 
 from lcm_pipeline.cli.commands import HELP_LINES, RESUMABLE
+from lcm_pipeline.model.integers import LARGEST_INTEGER
 from lcm_pipeline.model.texts import shorten
 from lcm_pipeline.processes import STOP_SIGNALS
 
@@ -31,7 +32,6 @@ from lcm_pipeline.processes import STOP_SIGNALS
 # one of the next older.
 _GC_THRESHOLDS = (20_000, 20, 20)
 _LONGEST_GIVEN = 80
-_LARGEST_BIGINT = 2**63 - 1
 
 
 @dataclass
@@ -85,7 +85,7 @@ class StrictCommand(TyperCommand):
         if values.get("help"):
             for parameter in self.params:
                 # The range would say no more than the type, and squeeze the column of the texts.
-                if isinstance(parameter, TyperOption) and parameter.max == _LARGEST_BIGINT:
+                if isinstance(parameter, TyperOption) and parameter.max == LARGEST_INTEGER:
                     parameter.max = None
             # Click prints it whatever else is given.
             return super().parse_args(ctx, args)

@@ -10,6 +10,7 @@ profiles.py    the write-back: fields, updates, attempts
 forgotten.py   erased clients, as hashes
 pseudonyms.py  keyed hashes of phones and cards
 json_split.py  splits JSON without decoding it
+integers.py    the bound of whole numbers
 texts.py       texts from outside, made safe to show
 language.py    Russian or English
 extras.py      optional dependencies

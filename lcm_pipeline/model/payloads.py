@@ -15,15 +15,16 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
+from lcm_pipeline.model.integers import LARGEST_INTEGER
 from lcm_pipeline.model.json_split import SplitError, split_object
 
 # The service's clock: times without an offset are Moscow time.
 SERVICE_ZONE = ZoneInfo("Europe/Moscow")
 
-Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+Int64 = Annotated[int, Meta(ge=-(2**63), le=LARGEST_INTEGER)]
 Int32 = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
 Byte = Annotated[int, Meta(ge=0, le=255)]
-ClientId = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+ClientId = Annotated[int, Meta(ge=1, le=LARGEST_INTEGER)]
 PageStart = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 PageLength = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 GenderCode = Annotated[int, Meta(ge=-1, le=1)]

@@ -13,9 +13,9 @@ from pydantic import AfterValidator, BeforeValidator, SecretStr
 from pydantic_core import PydanticCustomError
 from pydantic_settings import NoDecode
 
+from lcm_pipeline.model.integers import LARGEST_INTEGER
+
 SHORTEST_KEY = 16
-# Of 64 bits, as in the service and in Postgres.
-LARGEST_INTEGER = 2**63 - 1
 
 
 def _share(value: Any) -> float:

@@ -15,11 +15,11 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lcm_pipeline.model.errors import UsageError
+from lcm_pipeline.model.integers import LARGEST_INTEGER
 from lcm_pipeline.model.language import DEFAULT_LANGUAGE, Language
 from lcm_pipeline.model.pseudonyms import Pseudonyms
 from lcm_pipeline.proxies import ProxyError, find_proxy
 from lcm_pipeline.settings.field_types import (
-    LARGEST_INTEGER,
     BrokerUrl,
     CertificateFile,
     ExpandablePath,

@@ -6,9 +6,9 @@ import typer
 
 from lcm_pipeline.cli.json_output import print_json
 from lcm_pipeline.cli.output import LONGEST_REASON, new_table, print_table, print_unwrapped
+from lcm_pipeline.model.integers import LARGEST_INTEGER
 from lcm_pipeline.model.texts import shorten
 from lcm_pipeline.settings import load_settings
-from lcm_pipeline.settings.field_types import LARGEST_INTEGER
 from lcm_pipeline.warehouse.connection import open_warehouse
 from lcm_pipeline.warehouse.status import read_runs
 

@@ -12,8 +12,8 @@ from lcm_pipeline.cli.progress_log import command_progress
 from lcm_pipeline.cli.results import print_reports, print_verification
 from lcm_pipeline.cli.warehouse import existing_warehouse
 from lcm_pipeline.model.errors import UsageError
+from lcm_pipeline.model.integers import LARGEST_INTEGER
 from lcm_pipeline.settings import Settings, load_settings
-from lcm_pipeline.settings.field_types import LARGEST_INTEGER
 from lcm_pipeline.warehouse.clock import warn_of_other_clock
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.privacy.keys import require_pseudonyms
