@@ -15,6 +15,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 
 from lcm_pipeline.model.errors import UsageError, UserError
 from lcm_pipeline.orchestration.executors import require_executor
@@ -127,12 +128,16 @@ def check_ui(
 
 def served_address(settings: Settings) -> tuple[str, int] | None:
     """Host and port of the web server that serves the home, or served it last; None without one."""
-    lock = instance_home(settings) / f"ui-{Program.WEB}.lock"
     with suppress(OSError, ValueError):
-        url = lock.read_text().partition(" ")[0]
+        url = _lock_file(settings, Program.WEB).read_text().partition(" ")[0]
         host, _, port = url.removeprefix("http://").rpartition(":")
         return host, int(port)
     return None
+
+
+def _lock_file(settings: Settings, program: Program) -> Path:
+    """The lock of a program that serves the home; its text names the address and the process."""
+    return instance_home(settings) / f"ui-{program}.lock"
 
 
 def _reached_at(host: str) -> str:
@@ -246,9 +251,9 @@ def _stop(processes: Collection[subprocess.Popen[bytes]]) -> None:
 @contextmanager
 def _only_one(settings: Settings, program: Program, url: str) -> Iterator[None]:
     """Lock the home for a program; the kernel releases the lock with the process."""
-    folder = instance_home(settings)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"ui-{program}.lock").open("a+") as lock:
+    path = _lock_file(settings, program)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -258,6 +263,7 @@ def _only_one(settings: Settings, program: Program, url: str) -> Iterator[None]:
                 " would run twice; open that one, or stop it"
             ) from None
         lock.truncate(0)
+        # `served_address` reads it.
         lock.write(f"{url} (pid {os.getpid()})")
         lock.flush()
         yield
