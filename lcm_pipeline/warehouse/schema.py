@@ -35,10 +35,10 @@ def require_columns(session: Session, warehouse: Warehouse) -> None:
     values = {"schemas": schemas, "tables": tables, "names": names}
     if missing := fetch_column(session, "missing_columns", values):
         more = f" and {len(missing) - 1:,} more" if missing[1:] else ""
-        is_one = "is" if len(missing) == 1 else "are"
+        verb = "is" if len(missing) == 1 else "are"
         raise ChangedSchemaError(
             f"The schema of {warehouse.location} differs from what the migrations made:"
-            f" {missing[0]}{more} {is_one} missing, renamed or dropped by somebody. Give it its"
+            f" {missing[0]}{more} {verb} missing, renamed or dropped by somebody. Give it its"
             " name again (alter table … rename …), or restore it from a backup"
             " (docs/how-to/backup.md); lcm migrate does not bring it back. Then run the same"
             " command again"

@@ -82,18 +82,13 @@ def demo(
         # Dagster's days begin with the demo's. A step in another process would read the settings
         # of .env, and sync the real programme.
         os.environ |= {"LCM_START_DATE": str(start), "LCM_EXECUTOR": "in_process"}
-        mine = load_settings(
-            **{
-                **{
-                    name: field.default
-                    for name, field in Settings.model_fields.items()
-                    if name not in _SETTINGS_THAT_APPLY
-                },
-                "api_url": programme.url,
-                "home": home,
-                "start_date": start,
-            }
-        )
+        defaults = {
+            name: field.default
+            for name, field in Settings.model_fields.items()
+            if name not in _SETTINGS_THAT_APPLY
+        }
+        own = {"api_url": programme.url, "home": home, "start_date": start}
+        mine = load_settings(**(defaults | own))
         with open_warehouse(mine) as warehouse:
             reports = _sync(mine, warehouse, Window(start, today - timedelta(days=1)))
             console.print("\nCompared with the source:")

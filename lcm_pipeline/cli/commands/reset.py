@@ -39,7 +39,7 @@ def reset(
         if missing:
             raise UsageError(f"not in the roster: {', '.join(map(str, missing))}")
         if not yes:
-            who = f"{counted(len(clients), 'client')}" if clients else "all its clients"
+            who = counted(len(clients), "client") if clients else "all its clients"
             confirm(
                 f"Read {', '.join(feed.name for feed in chosen)} of {warehouse.location} in full"
                 f" again ({who})?"
