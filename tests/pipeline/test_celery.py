@@ -27,14 +27,12 @@ from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.queries import migration_files
 from tests.commands import environment, run, running
-from tests.conftest import MakeSettings, Programme
+from tests.conftest import Programme
 from tests.crash.repeats import (
     RequestCounts,
     repeated_readings,
-    requests_of_clean_sync,
     requests_since,
 )
-from tests.databases import cloned_warehouse
 from tests.integration.postgres_users import tenant
 from tests.oracle import assert_exact
 from tests.pipeline import rabbitmq_broker
@@ -65,15 +63,6 @@ def broker(request: pytest.FixtureRequest) -> Iterator[str]:
 @pytest.fixture
 def source(programme: Programme) -> RunningSimulator:
     return programme(clients=60, quirks=["latency_ms=40"])
-
-
-@pytest.fixture
-def clean(
-    source: RunningSimulator, postgres: str, template: str, make_settings: MakeSettings
-) -> RequestCounts:
-    """The requests of an undisturbed sync into a warehouse of its own."""
-    with cloned_warehouse(postgres, template) as warehouse:
-        return requests_of_clean_sync(source, make_settings(source, warehouse), warehouse)
 
 
 @pytest.fixture

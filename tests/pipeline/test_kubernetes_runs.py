@@ -23,14 +23,12 @@ from lcm_pipeline.orchestration.partitions import tags_for
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.commands import environment
-from tests.conftest import MakeSettings, Programme
+from tests.conftest import Programme
 from tests.crash.repeats import (
     RequestCounts,
     repeated_readings,
-    requests_of_clean_sync,
     requests_since,
 )
-from tests.databases import cloned_warehouse
 from tests.oracle import assert_exact
 from tests.pipeline.kubernetes_cluster import Cluster, Job, kubernetes_cluster
 from tests.ports import free_port, is_listening
@@ -49,15 +47,6 @@ _DAGSTER = Path(sys.executable).with_name("dagster")
 @pytest.fixture
 def source(programme: Programme) -> RunningSimulator:
     return programme(clients=40, quirks=["latency_ms=500"])
-
-
-@pytest.fixture
-def clean(
-    source: RunningSimulator, postgres: str, template: str, make_settings: MakeSettings
-) -> RequestCounts:
-    """The requests of an undisturbed sync into a warehouse of its own."""
-    with cloned_warehouse(postgres, template) as warehouse:
-        return requests_of_clean_sync(source, make_settings(source, warehouse), warehouse)
 
 
 @pytest.fixture
@@ -164,81 +153,13 @@ def dagster_home(
         session.execute(f"drop database {url.path.removeprefix('/')} with (force)".encode())
 
 
-def test_each_step_is_a_pod_and_that_of_a_lost_one_is_started_again(
-    source: RunningSimulator,
-    warehouse: Warehouse,
-    clean: RequestCounts,
+@pytest.fixture
+def instance(
+    clean: RequestCounts,  # before, as it reads the same source
     cluster: Cluster,
     dagster_home: Path,
     values: dict[str, Any],
     tmp_path: Path,
-) -> None:
-    with _launched(cluster, dagster_home, values, tmp_path) as instance:
-        reader = wait_for(lambda: _reader_at_work(cluster, source), lambda: _logs(tmp_path))
-        reader.kill()
-        [run] = wait_for(lambda: _ended_runs(instance, 1), lambda: _logs(tmp_path))
-    assert run.status == dg.DagsterRunStatus.SUCCESS, _logs(tmp_path)
-    assert_exact(source, warehouse, last=MARCH.last)
-    repeats = repeated_readings(clean, requests_since(source))
-    # Both readers may ask how a long list is paged, so of other feeds than its own nothing follows.
-    assert len([feed for feed, _ in repeats if feed == "operations"]) <= _CONCURRENCY
-    steps = [job.step for job in cluster.all_jobs if job.step is not None]
-    assert [step for step in steps if steps.count(step) > 1] == [reader.step] * 2
-    assert set(steps) >= _READERS
-    assert len(cluster.all_jobs) == len(steps) + 1
-    (deployment,) = values["dagster-user-deployments"]["deployments"]
-    for job in cluster.all_jobs:
-        container = job.container
-        assert container["image"] == _IMAGE
-        assert container["resources"] == deployment["resources"]
-        assert container["securityContext"] == deployment["securityContext"]
-        assert job.pod_spec["securityContext"] == deployment["podSecurityContext"]
-        assert job.document["spec"]["ttlSecondsAfterFinished"] == 86400
-        mounts = [mount["mountPath"] for mount in container["volumeMounts"]]
-        assert {mount["mountPath"] for mount in deployment["volumeMounts"]} <= set(mounts)
-
-
-def test_a_run_whose_own_pod_is_lost_is_retried_and_resumes(
-    source: RunningSimulator,
-    warehouse: Warehouse,
-    clean: RequestCounts,
-    cluster: Cluster,
-    dagster_home: Path,
-    values: dict[str, Any],
-    tmp_path: Path,
-) -> None:
-    with _launched(cluster, dagster_home, values, tmp_path) as instance:
-        wait_for(lambda: _reader_at_work(cluster, source), lambda: _logs(tmp_path))
-        [of_run] = [job for job in cluster.all_jobs if job.step is None]
-        of_run.kill()
-        lost, retry = wait_for(lambda: _ended_runs(instance, 2), lambda: _logs(tmp_path))
-    assert lost.status == dg.DagsterRunStatus.FAILURE
-    assert (retry.parent_run_id, retry.status) == (lost.run_id, dg.DagsterRunStatus.SUCCESS)
-    assert_exact(source, warehouse, last=MARCH.last)
-    # The readers of the lost run go on until no client is left that nobody reads.
-    repeats = repeated_readings(clean, requests_since(source))
-    assert [client for feed, client in repeats if feed == "operations"] == []
-
-
-def _reader_at_work(cluster: Cluster, source: RunningSimulator) -> Job | None:
-    """The pod of a reader of operations, once some clients are read."""
-    if source.service.traffic.counts()["by_endpoint"].get("OperationHistory", 0) < 10:
-        return None
-    readers = (job for job in cluster.jobs.values() if job.step in _READERS)
-    return next((job for job in readers if job.process.poll() is None), None)
-
-
-def _ended_runs(instance: dg.DagsterInstance, count: int) -> list[dg.DagsterRun] | None:
-    """The runs, the oldest first, once the last of so many has ended."""
-    records = sorted(instance.get_run_records(), key=lambda record: record.storage_id)
-    if len(records) < count or not records[-1].dagster_run.is_finished:
-        return None
-    return [record.dagster_run for record in records]
-
-
-@contextmanager
-def _launched(
-    cluster: Cluster, dagster_home: Path, values: dict[str, Any], tmp_path: Path
 ) -> Iterator[dg.DagsterInstance]:
     """Launch a run with the chart's code location and daemon; yields the instance it is in."""
     (deployment,) = values["dagster-user-deployments"]["deployments"]
@@ -286,6 +207,75 @@ def _launched(
                 env=variables, cwd=tmp_path, check=True, timeout=PATIENCE,
             )  # fmt: skip
             yield instance
+
+
+def test_each_step_is_a_pod_and_that_of_a_lost_one_is_started_again(
+    source: RunningSimulator,
+    warehouse: Warehouse,
+    clean: RequestCounts,
+    cluster: Cluster,
+    instance: dg.DagsterInstance,
+    values: dict[str, Any],
+    tmp_path: Path,
+) -> None:
+    reader = wait_for(lambda: _reader_at_work(cluster, source), lambda: _logs(tmp_path))
+    reader.kill()
+    [run] = wait_for(lambda: _ended_runs(instance, 1), lambda: _logs(tmp_path))
+    assert run.status == dg.DagsterRunStatus.SUCCESS, _logs(tmp_path)
+    assert_exact(source, warehouse, last=MARCH.last)
+    repeats = repeated_readings(clean, requests_since(source))
+    # Both readers may ask how a long list is paged, so of other feeds than its own nothing follows.
+    assert len([feed for feed, _ in repeats if feed == "operations"]) <= _CONCURRENCY
+    steps = [job.step for job in cluster.all_jobs if job.step is not None]
+    assert [step for step in steps if steps.count(step) > 1] == [reader.step] * 2
+    assert set(steps) >= _READERS
+    assert len(cluster.all_jobs) == len(steps) + 1
+    (deployment,) = values["dagster-user-deployments"]["deployments"]
+    for job in cluster.all_jobs:
+        container = job.container
+        assert container["image"] == _IMAGE
+        assert container["resources"] == deployment["resources"]
+        assert container["securityContext"] == deployment["securityContext"]
+        assert job.pod_spec["securityContext"] == deployment["podSecurityContext"]
+        assert job.document["spec"]["ttlSecondsAfterFinished"] == 86400
+        mounts = [mount["mountPath"] for mount in container["volumeMounts"]]
+        assert {mount["mountPath"] for mount in deployment["volumeMounts"]} <= set(mounts)
+
+
+def test_a_run_whose_own_pod_is_lost_is_retried_and_resumes(
+    source: RunningSimulator,
+    warehouse: Warehouse,
+    clean: RequestCounts,
+    cluster: Cluster,
+    instance: dg.DagsterInstance,
+    tmp_path: Path,
+) -> None:
+    wait_for(lambda: _reader_at_work(cluster, source), lambda: _logs(tmp_path))
+    [of_run] = [job for job in cluster.all_jobs if job.step is None]
+    of_run.kill()
+    lost, retry = wait_for(lambda: _ended_runs(instance, 2), lambda: _logs(tmp_path))
+    assert lost.status == dg.DagsterRunStatus.FAILURE
+    assert (retry.parent_run_id, retry.status) == (lost.run_id, dg.DagsterRunStatus.SUCCESS)
+    assert_exact(source, warehouse, last=MARCH.last)
+    # The readers of the lost run go on until no client is left that nobody reads.
+    repeats = repeated_readings(clean, requests_since(source))
+    assert [client for feed, client in repeats if feed == "operations"] == []
+
+
+def _reader_at_work(cluster: Cluster, source: RunningSimulator) -> Job | None:
+    """The pod of a reader of operations, once some clients are read."""
+    if source.service.traffic.counts()["by_endpoint"].get("OperationHistory", 0) < 10:
+        return None
+    readers = (job for job in cluster.jobs.values() if job.step in _READERS)
+    return next((job for job in readers if job.process.poll() is None), None)
+
+
+def _ended_runs(instance: dg.DagsterInstance, count: int) -> list[dg.DagsterRun] | None:
+    """The runs, the oldest first, once the last of so many has ended."""
+    records = sorted(instance.get_run_records(), key=lambda record: record.storage_id)
+    if len(records) < count or not records[-1].dagster_run.is_finished:
+        return None
+    return [record.dagster_run for record in records]
 
 
 @contextmanager
