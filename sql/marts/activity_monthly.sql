@@ -12,7 +12,7 @@ with newest as (
         date_trunc('month', operations_day::timestamp)::date as month,
         operations_day as last_day
     from mart.as_of
-    -- Months that have ended are sums that follow the clients that changed.
+    -- Months that have ended are sums of changes, which follow the clients that changed.
     where operations_day + 1 <> date_trunc('month', operations_day + interval '1 day')::date
 ),
 
@@ -64,10 +64,9 @@ back as (
     group by members.pos_id, members.card_type
 ),
 
-enrolled as (
+changes as (
     select
         month,
-        (month + interval '1 month')::date - 1 as last_day,
         pos_id,
         card_type,
         members,
@@ -76,7 +75,56 @@ enrolled as (
         active_365_days,
         lapsed,
         reactivated
-    from mart.activity_sums
+    from mart.activity_changes
+    union all
+    -- Months without changes have members too.
+    select
+        series::date as month,
+        first_months.pos_id,
+        first_months.card_type,
+        0 as members,
+        0 as active_30_days,
+        0 as active_90_days,
+        0 as active_365_days,
+        0 as lapsed,
+        0 as reactivated
+    from (
+        select
+            pos_id,
+            card_type,
+            min(month) as month
+        from mart.activity_changes
+        group by pos_id, card_type
+    ) as first_months
+    cross join mart.as_of
+    cross join lateral
+        generate_series(
+            first_months.month::timestamp, as_of.operations_day::timestamp, interval '1 month'
+        ) as series
+),
+
+ended as (
+    select
+        changes.month,
+        (changes.month + interval '1 month')::date - 1 as last_day,
+        changes.pos_id,
+        changes.card_type,
+        (sum(sum(changes.members)) over so_far)::bigint as members,
+        (sum(sum(changes.active_30_days)) over so_far)::bigint as active_30_days,
+        (sum(sum(changes.active_90_days)) over so_far)::bigint as active_90_days,
+        (sum(sum(changes.active_365_days)) over so_far)::bigint as active_365_days,
+        sum(changes.lapsed)::bigint as lapsed,
+        sum(changes.reactivated)::bigint as reactivated
+    from changes
+    cross join mart.as_of
+    where changes.month < date_trunc('month', as_of.operations_day + interval '1 day')
+    group by changes.month, changes.pos_id, changes.card_type
+    window so_far as (partition by changes.pos_id, changes.card_type order by changes.month)
+),
+
+enrolled as (
+    select * from ended
+    where members > 0
     union all
     select
         newest.month,

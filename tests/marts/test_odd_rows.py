@@ -145,13 +145,13 @@ def test_no_index_has_an_uncut_text_of_the_source(
             " and atttypid = 'text'::regtype and not relispartition group by indexrelid, 1"
         ).fetchall()
     shown = {
-        "card_mix", "activity_monthly", "activity_sums", "leads_daily", "store_daily",
+        "card_mix", "activity_monthly", "activity_changes", "leads_daily", "store_daily",
         "dim_lead_statuses",
     }  # fmt: skip
     assert {name: columns for name, columns in found if name in shown} == {
         "card_mix": ["card_type", "card_status"],
         "activity_monthly": ["card_type"],
-        "activity_sums": ["card_type"],
+        "activity_changes": ["card_type"],
         "leads_daily": ["type_name", "source_name", "form_name"],
         "store_daily": ["partner_name"],
         "dim_lead_statuses": ["status_name"],

@@ -32,7 +32,7 @@ from tests.databases import address_of
 
 DEFINITION = read_definition(dashboards_folder() / "definition")
 BUILDING_BLOCKS = {
-    "activity_sums", "as_of", "buyers_daily", "cheques", "client_interests", "client_totals",
+    "activity_changes", "as_of", "buyers_daily", "cheques", "client_interests", "client_totals",
     "enrolment_sums",
     "cohort_sums", "conventions", "dim_bonus_sources", "dim_calendar", "dim_component_types",
     "dim_currency", "dim_partners", "dim_stores", "known_members", "lot_versions", "lots",

@@ -33,8 +33,7 @@ class ChangesSinceRefresh:
 
     The days are those after `after_day`, through `last_day`; they have ended through `through_day`.
     is_full: all clients have to be computed again. has_days: the days differ from those of the last
-    refresh. renamed: the tables of core in which a name changed. has_month_ended: a month was
-    completed, in which all clients count from now on.
+    refresh. renamed: the tables of core in which a name changed.
     """
 
     is_full: bool = True
@@ -43,7 +42,6 @@ class ChangesSinceRefresh:
     last_day: date | None = None
     through_day: date | None = None
     renamed: list[str] = field(default_factory=list)
-    has_month_ended: bool = False
 
     @property
     def days(self) -> set[date]:

@@ -6,7 +6,7 @@ the rows that were written or removed.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from psycopg.sql import SQL, Composed, Identifier
@@ -26,9 +26,11 @@ class Sums:
 
     def copy_contributions(self, mart: Mart) -> None:
         """Copy what the clients in scope contribute to sums over a mart, before it is written."""
+        if self.scope.is_full:
+            return
         for sums in marts():
             is_due = sums.refreshed_by == "sums" and mart.name in sums.reads and not sums.sums_rows
-            if not is_due or sums.name in self._copied or self._is_whole(sums):
+            if not is_due or sums.name in self._copied:
                 continue
             self.scope.session.execute(
                 composed("copy_contributions", copy=_copy_of(sums), formula=formula_of(sums))
@@ -44,9 +46,8 @@ class Sums:
         """
         names = [name for name, _ in columns_of(self.scope.session, mart)]
         contributions = composed("contributions", columns=names, formula=formula_of(mart))
-        if self._is_whole(mart):
-            with nullcontext() if self.scope.is_full else self.scope.with_added("scope_everyone"):
-                self._sum_up(mart, "sums", contributions)
+        if self.scope.is_full:
+            self._sum_up(mart, "sums", contributions)
             yield SQL("")
             self.scope.session.execute("drop table sums")
             return
@@ -83,10 +84,6 @@ class Sums:
         self._sum_up(mart, "sums", pieces)
         yield of_changed
         self.scope.session.execute("drop table sums, changed_sums")
-
-    def _is_whole(self, mart: Mart) -> bool:
-        has_month_ended = self.scope.changes.has_month_ended and "as_of" in mart.reads
-        return self.scope.is_full or has_month_ended
 
     def _sum_up(self, mart: Mart, name: str, pieces: Composed) -> None:
         """Make a temporary table of the sums by the keys; those of nothing but 0 are left out."""

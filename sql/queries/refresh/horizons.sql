@@ -19,10 +19,6 @@ select
     least(horizons.through_day, present.through_day) as after_day,
     greatest(horizons.newest_day, present.newest_day) as last_day,
     present.through_day,
-    (
-        date_trunc('month', horizons.through_day + interval '1 day')
-        is distinct from date_trunc('month', present.through_day + interval '1 day')
-    ) as has_month_ended,
     array(
         select names.key
         from jsonb_each_text(present.names) as names
