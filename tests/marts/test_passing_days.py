@@ -1,7 +1,7 @@
 """Days pass and no row changes: what ends, starts or grows old is as if computed anew."""
 
 from collections import Counter
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import pytest
 
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.marts.author import Author
+from tests.marts.comparing import read_mart
 from tests.marts.hard_edges import write_hard_edges
 from tests.marts.life import assert_as_if_computed_anew
 from tests.marts.worlds import empty_world, sync
@@ -85,6 +86,30 @@ def test_a_lot_that_ends_computes_nothing_else_of_its_client(
         simulator.world.advance(datetime(2026, 3, 13))
         sync(simulator, warehouse, tmp_path, FIRST, date(2026, 3, 12))
         assert _kinds(warehouse) == Counter(added=2, expired=1)
+
+
+def test_a_month_that_ends_computes_no_member_who_did_not_buy(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    """Members who were added by hand stay, as a month changes by what changed in it alone."""
+    march, april = date(2026, 3, 1), date(2026, 4, 1)
+    with empty_world(FIRST, datetime(2026, 3, 31)) as simulator:
+        author = Author(simulator)
+        client = author.client(1, "2026-03-01T10:00:00", [{"Card": 1}])
+        author.cheque(client, 801, "2026-03-05T10:00:00", "400.00")
+        sync(simulator, warehouse, tmp_path, FIRST, date(2026, 3, 30))
+        with warehouse.connect(autocommit=True) as session:
+            session.execute(
+                "update mart.activity_changes set members = members + 10"
+                " where month = '2026-03-01'"
+            )
+        for last in (date(2026, 3, 31), date(2026, 4, 1), date(2026, 4, 4)):
+            simulator.world.advance(datetime.combine(last, time()) + timedelta(days=1))
+            sync(simulator, warehouse, tmp_path, FIRST, last)
+    assert [
+        (row["month"], row["members"], row["active_30_days"], row["active_90_days"])
+        for row in read_mart(warehouse, "activity_monthly")
+    ] == [(march, 11, 1, 1), (april, 1, 0, 1)]
 
 
 def _movements(warehouse: Warehouse, lot: int) -> Counter[tuple[Any, ...]]:
