@@ -7,66 +7,9 @@
 --   left out, and a count is null where that holds for some of the days that it looks back on; who
 --   bought before these comes back unseen.
 create materialized view mart.activity_monthly as
-with newest as (
+with changes as (
     select
-        date_trunc('month', operations_day::timestamp)::date as month,
-        operations_day as last_day
-    from mart.as_of
-    -- Months that have ended are sums of changes, which follow the clients that changed.
-    where operations_day + 1 <> date_trunc('month', operations_day + interval '1 day')::date
-),
-
--- Days since the last purchase. Scalar subqueries, as a join with the month keeps parallel workers out.
-lately as (
-    select
-        members.pos_id,
-        members.card_type,
-        (select last_day from newest) - totals.last_purchase_date as days,
-        (select month from newest) - 1 - totals.last_purchase_date as days_before_month
-    from mart.members
-    left join mart.client_totals as totals on totals.client_id = members.client_id
-    where members.registration_date <= (select last_day from newest)
-),
-
-standing as (
-    select
-        lately.pos_id,
-        lately.card_type,
-        count(*) as members,
-        count(*) filter (where lately.days < 30) as active_30_days,
-        count(*) filter (where lately.days < 90) as active_90_days,
-        count(*) filter (where lately.days < 365) as active_365_days,
-        count(*) filter (
-            where
-                lately.days >= parameters.lapse_days
-                and lately.days_before_month < parameters.lapse_days
-        ) as lapsed
-    from lately
-    cross join mart.parameters
-    group by lately.pos_id, lately.card_type
-),
-
--- Apart from the others, as they are few, and by the index on the month: a join by client would read all
--- months.
-back as (
-    select
-        members.pos_id,
-        members.card_type,
-        count(*) as reactivated
-    from mart.purchase_months as bought
-    cross join mart.parameters
-    inner join mart.members on members.client_id = bought.client_id
-    where
-        bought.month = (select month from newest)
-        and members.registration_date <= (select last_day from newest)
-        and bought.purchases > 0
-        and bought.longest_gap_days >= parameters.lapse_days
-    group by members.pos_id, members.card_type
-),
-
-changes as (
-    select
-        month,
+        date_trunc('month', change_date::timestamp)::date as month,
         pos_id,
         card_type,
         members,
@@ -76,12 +19,13 @@ changes as (
         lapsed,
         reactivated
     from mart.activity_changes
+    where change_date <= (select operations_day from mart.as_of)
     union all
     -- Months without changes have members too.
     select
         series::date as month,
-        first_months.pos_id,
-        first_months.card_type,
+        first_days.pos_id,
+        first_days.card_type,
         0 as members,
         0 as active_30_days,
         0 as active_90_days,
@@ -92,57 +36,36 @@ changes as (
         select
             pos_id,
             card_type,
-            min(month) as month
+            min(change_date) as day
         from mart.activity_changes
         group by pos_id, card_type
-    ) as first_months
+    ) as first_days
     cross join mart.as_of
     cross join lateral
         generate_series(
-            first_months.month::timestamp, as_of.operations_day::timestamp, interval '1 month'
+            date_trunc('month', first_days.day::timestamp),
+            as_of.operations_day::timestamp,
+            interval '1 month'
         ) as series
 ),
 
-ended as (
-    select
-        changes.month,
-        (changes.month + interval '1 month')::date - 1 as last_day,
-        changes.pos_id,
-        changes.card_type,
-        (sum(sum(changes.members)) over so_far)::bigint as members,
-        (sum(sum(changes.active_30_days)) over so_far)::bigint as active_30_days,
-        (sum(sum(changes.active_90_days)) over so_far)::bigint as active_90_days,
-        (sum(sum(changes.active_365_days)) over so_far)::bigint as active_365_days,
-        sum(changes.lapsed)::bigint as lapsed,
-        sum(changes.reactivated)::bigint as reactivated
-    from changes
-    cross join mart.as_of
-    where changes.month < date_trunc('month', as_of.operations_day + interval '1 day')
-    group by changes.month, changes.pos_id, changes.card_type
-    window so_far as (partition by changes.pos_id, changes.card_type order by changes.month)
-),
-
 enrolled as (
-    select * from ended
-    where members > 0
-    union all
     select
-        newest.month,
-        newest.last_day,
-        standing.pos_id,
-        standing.card_type,
-        standing.members,
-        standing.active_30_days,
-        standing.active_90_days,
-        standing.active_365_days,
-        standing.lapsed,
-        coalesce(back.reactivated, 0)
-    from newest
-    cross join standing
-    left join back
-        on
-            back.pos_id is not distinct from standing.pos_id
-            and back.card_type is not distinct from standing.card_type
+        month,
+        least(
+            (month + interval '1 month')::date - 1, (select operations_day from mart.as_of)
+        ) as last_day,
+        pos_id,
+        card_type,
+        (sum(sum(members)) over so_far)::bigint as members,
+        (sum(sum(active_30_days)) over so_far)::bigint as active_30_days,
+        (sum(sum(active_90_days)) over so_far)::bigint as active_90_days,
+        (sum(sum(active_365_days)) over so_far)::bigint as active_365_days,
+        sum(lapsed)::bigint as lapsed,
+        sum(reactivated)::bigint as reactivated
+    from changes
+    group by month, pos_id, card_type
+    window so_far as (partition by pos_id, card_type order by month)
 )
 
 select
@@ -168,7 +91,7 @@ cross join (
     select coalesce(operations_kept_from, '-infinity') as first_day from mart.as_of
 ) as stored
 left join core.points_of_sale on points_of_sale.pos_id = enrolled.pos_id
-where enrolled.month >= stored.first_day;
+where enrolled.month >= stored.first_day and enrolled.members > 0;
 
 create unique index on mart.activity_monthly (month, pos_id, card_type);
 
