@@ -7,10 +7,6 @@ numbers that may be a phone or a card are masked. The rest shows what is wrong w
 import json
 import re
 from dataclasses import replace
-from decimal import Decimal
-from typing import Any
-
-import msgspec
 
 from lcm_pipeline.model.pseudonyms import Pseudonyms
 from lcm_pipeline.model.tables import CORE_TABLES
@@ -27,7 +23,8 @@ _NUMBER = re.compile(
 )
 _DIGITS = re.compile(r"\d[\d ()\-.–/]{5,}\d")
 _ESCAPED_DIGIT = re.compile(r"\\u003([0-9])")
-_AS_JSON = msgspec.json.Encoder(decimal_format="number")
+# A text with the colon that makes it a name, or a number; all other parts of JSON have no digits.
+_TOKEN = re.compile(r'("(?:[^"\\]|\\.)*+")(\s*+:)?|-?\d[\d.eE+-]*+', re.DOTALL)
 _COLUMNS = {table.name: table.staging_columns for table in CORE_TABLES}
 
 
@@ -54,26 +51,24 @@ def mask_numbers(text: str) -> str:
 
 
 def mask_extra(text: str) -> str:
-    """Return the JSON object with values masked that may be a phone or a card."""
-    if not _DIGITS.search(text):
+    """Return the JSON object with values masked that may be a phone or a card.
+
+    Token by token, as a decoder refuses integers of thousands of digits, and deep nesting.
+    """
+    if not _DIGITS.search(_ESCAPED_DIGIT.sub(r"\1", text)):
         return text
-    value = json.loads(text, parse_float=Decimal)
-    return _AS_JSON.encode(_without_numbers(value)).decode()
+    return _TOKEN.sub(_masked_token, text)
 
 
-def _without_numbers(value: Any) -> Any:
-    match value:
-        case str():
-            return mask_numbers(value)
-        case bool() | None:
-            return value
-        case int() | Decimal():
-            return MASK if _NUMBER.search(str(value)) else value
-        case list():
-            return [_without_numbers(item) for item in value]
-        case dict():
-            return {name: _without_numbers(item) for name, item in value.items()}
-    return value
+def _masked_token(found: re.Match[str]) -> str:
+    quoted, colon = found.groups()
+    if quoted is None:
+        return json.dumps(MASK) if _NUMBER.search(found[0]) else found[0]
+    if colon is not None:
+        return found[0]
+    value = json.loads(quoted)
+    masked = _NUMBER.sub(MASK, value)
+    return quoted if masked == value else json.dumps(masked, ensure_ascii=False)
 
 
 def _hashed(table: str, record: tuple[object, ...], pseudonyms: Pseudonyms) -> tuple[object, ...]:

@@ -37,6 +37,20 @@ def test_unknown_fields_stay_json_with_their_other_values() -> None:
     assert mask_extra('{"n":12,"t":"text"}') == '{"n":12,"t":"text"}'
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ('{"n":' + "7" * 5000 + "}", '{"n":"[number]"}'),
+        ("[" * 900 + "79165551234" + "]" * 900, "[" * 900 + '"[number]"' + "]" * 900),
+        (r'{"Tel":"\u0039\u0031\u0036\u0035\u0035\u0035\u0031"}', '{"Tel":"[number]"}'),
+        (r'{"a\"b":"say \"79165551234\""}', r'{"a\"b":"say \"[number]\""}'),
+        ('{"79165551234": 1.5e3, "t" : "1"}', '{"79165551234": 1.5e3, "t" : "1"}'),
+    ],
+)
+def test_any_unknown_field_can_be_masked(given: str, expected: str) -> None:
+    assert mask_extra(given) == expected
+
+
 def test_hashes_differ_from_numbers_and_those_of_phones_from_those_of_cards() -> None:
     key = Pseudonyms((OLD,))
     phone, card = key.phone(79165551234), key.card(79165551234)
