@@ -141,8 +141,9 @@ class _Day:
                     f"the registrations of {self._day} have a message each time"
                 )
             poll.has_null = poll.has_null or page.is_null
-            # Periods overlap by the margin.
-            poll.rows += [row for row in page.rows if row.key not in seen and self._accepts(row)]
+            # Periods overlap by the margin. A row that is sent twice is stored, and counted, once.
+            rows = {row.digest: row for row in page.rows if row.key not in seen}
+            poll.rows += filter(self._accepts, rows.values())
             seen.update(row.key for row in page.rows)
             self._period.succeed(until - at)
             at = until

@@ -588,6 +588,23 @@ def test_a_minute_that_cannot_be_read_leaves_its_day_pending_and_is_named(
     assert len(api.requests("ClientInfoPeriod")) < 70
 
 
+def test_a_registration_that_is_sent_twice_is_counted_once(
+    api: ScriptedApi, warehouse: Warehouse, make_engine: MakeEngine
+) -> None:
+    def rule(name: str, request: Fields) -> Reply | None:
+        if name != "ClientInfoPeriod":
+            return None
+        fields = api.plain(name, request)
+        without_card = [{**row, "Card": None} for row in fields["Clients"][:1]]
+        return Reply({**fields, "Clients": (fields["Clients"] + without_card) * 2})
+
+    api.rules.append(rule)
+    report = make_engine(api).sync(REGISTRATIONS, DAYS)
+    assert (report.pending, report.quarantined) == (0, 1)
+    assert column(warehouse, "select count(*) from core.registrations") == [len(CLIENTS)]
+    assert totals_differing(warehouse, REGISTRATIONS).listed == []
+
+
 def test_a_day_with_null_rows_counts_as_empty_when_two_polls_agree(
     api: ScriptedApi, warehouse: Warehouse, make_engine: MakeEngine
 ) -> None:
