@@ -21,7 +21,7 @@ The folders, top down; each imports only those below it:
     proxies        which proxy the usual environment variables name for an address
     files          files: shipped with the package, replaced atomically; the end of a log
     waiting        waits for a condition, for some seconds at most
-    ports          whether a server can listen on a TCP port, and who does
+    ports          addresses of servers, whether one can listen, and who does
     processes      handles signals for a while, and ends a process with its parent
     model          the vocabulary: payloads, endpoints, tables, tasks, windows
     simulator      a loyalty programme to run against; imports none of these

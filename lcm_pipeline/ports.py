@@ -1,10 +1,15 @@
-"""TCP ports of this machine: whether a server can listen on one, and who does."""
+"""TCP ports of this machine: addresses of servers, whether one can listen, and who does."""
 
 import socket
 from contextlib import suppress
 from pathlib import Path
 
 _LISTENING = "0A"
+
+
+def url_host(host: str) -> str:
+    """A host as an address or a Host header has it: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host
 
 
 def listen_error(host: str, port: int) -> OSError | None:

@@ -28,7 +28,7 @@ from lcm_pipeline.processes import parent_death_hook
 from lcm_pipeline.settings import load_settings
 from tests.commands import run, running
 from tests.pipeline.ui_output import await_link, output_of, printed_link
-from tests.ports import free_port
+from tests.ports import free_port, responds
 from tests.waiting import PATIENCE, wait_for
 
 LAUNCH = """mutation { launchPipelineExecution(executionParams: {
@@ -97,6 +97,17 @@ def test_the_first_line_comes_before_the_page_is_served(tmp_path: Path) -> None:
     with running(tmp_path, "ui", "--port", str(free_port())):
         lines = wait_for(lambda: output_of(tmp_path).splitlines())
     assert lines[:1] == ["lcm: starting Dagster's web server and Dagster's daemon"]
+
+
+@pytest.mark.parametrize("host", ["::", pytest.param("::1", marks=pytest.mark.slow)])
+def test_the_link_of_a_page_on_ipv6_can_be_opened(host: str, tmp_path: Path) -> None:
+    port = str(free_port())
+    options = ("--only", "web", "--host", host, "--port", port)
+    with running(tmp_path, "ui", *options):
+        link = await_link(tmp_path)
+        assert link.startswith(f"http://[::1]:{port}/")
+        assert responds(link)
+        assert run(tmp_path, "ui", "--only", "web", "--check").returncode == 0
 
 
 @pytest.mark.slow

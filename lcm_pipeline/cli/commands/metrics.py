@@ -18,6 +18,7 @@ from lcm_pipeline.cli.failures import print_message
 from lcm_pipeline.cli.options import HostOption, writable_file
 from lcm_pipeline.files import replacing
 from lcm_pipeline.model.errors import UsageError, UserError
+from lcm_pipeline.ports import url_host
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
 from lcm_pipeline.warehouse.programme import require_time_zone
@@ -148,7 +149,7 @@ def _serve(registry: CollectorRegistry, host: str, port: int) -> None:
         raise UsageError(
             f"cannot listen on port {port} of {host} ({error.strerror}): choose another --port"
         ) from error
-    print(f"http://{host}:{port}/metrics  (stop with Ctrl-C)", flush=True)
+    print(f"http://{url_host(host)}:{port}/metrics  (stop with Ctrl-C)", flush=True)
     is_stopped = threading.Event()
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signal_number, lambda *_: is_stopped.set())

@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from lcm_pipeline.model.errors import UsageError, UserError
 from lcm_pipeline.orchestration.executors import require_executor
@@ -28,7 +29,7 @@ from lcm_pipeline.orchestration.storage.instance import (
 )
 from lcm_pipeline.orchestration.storage.local_runs import fail_dead_runs
 from lcm_pipeline.orchestration.ui.programs import BOTH, Program
-from lcm_pipeline.ports import holder_of, listen_error
+from lcm_pipeline.ports import holder_of, listen_error, url_host
 from lcm_pipeline.processes import STOP_SIGNALS, parent_death_hook, start_prepared
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.settings.secrets import stored_secret
@@ -69,7 +70,7 @@ def serve_ui(
     require_executor(settings)
     with ExitStack() as stack:
         for program in programs:
-            stack.enter_context(_only_one(settings, program, f"http://{host}:{port}"))
+            stack.enter_context(_only_one(settings, program, f"http://{url_host(host)}:{port}"))
         if Program.WEB in programs:
             _require_free_port(host, port)
         is_changeable = Program.WEB in programs and not is_read_only
@@ -82,10 +83,11 @@ def serve_ui(
         environment = {**os.environ, **ui_variables(settings)}
         with _running(commands, environment, token) as processes:
             if Program.WEB in programs:
-                while not _takes_connections(_reached_at(host), port):
+                reached = _reached_at(host)
+                while not _takes_connections(reached, port):
                     _require_all(processes)
                     time.sleep(_CHECK_SECONDS)
-                link = f"http://{_reached_at(host)}:{port}/"
+                link = f"http://{url_host(reached)}:{port}/"
                 yield link + (f"?token={token}" if token else "")
             while True:
                 _require_all(processes)
@@ -101,7 +103,7 @@ def check_ui(
     from wherever it runs. Starts and changes nothing.
     """
     if Program.WEB in programs:
-        page = f"http://{_reached_at(host)}:{port}/server_info"
+        page = f"http://{url_host(_reached_at(host))}:{port}/server_info"
         try:
             # A proxy of the environment must not be used for this machine.
             opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -129,9 +131,9 @@ def check_ui(
 def served_address(settings: Settings) -> tuple[str, int] | None:
     """Host and port of the web server that serves the home, or served it last; None without one."""
     with suppress(OSError, ValueError):
-        url = _lock_file(settings, Program.WEB).read_text().partition(" ")[0]
-        host, _, port = url.removeprefix("http://").rpartition(":")
-        return host, int(port)
+        served = urlsplit(_lock_file(settings, Program.WEB).read_text().partition(" ")[0])
+        if served.hostname and served.port:
+            return served.hostname, served.port
     return None
 
 
@@ -142,7 +144,8 @@ def _lock_file(settings: Settings, program: Program) -> Path:
 
 def _reached_at(host: str) -> str:
     """The address at which this machine reaches a server that listens on `host`."""
-    return "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared
+    # asyncio lets a server on :: take no connections of IPv4.
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared
 
 
 def _require_all(processes: Mapping[Program, subprocess.Popen[bytes]]) -> None:
@@ -185,10 +188,11 @@ def _require_free_port(host: str, port: int) -> None:
 
 def _commands(host: str, port: int, allowed_hosts: Sequence[str]) -> dict[Program, list[str]]:
     program = [sys.executable, "-m", "lcm_pipeline.orchestration.ui.runner"]
-    web = [*program, "lcm_pipeline.orchestration.ui.web", host, str(port), *allowed_hosts]
+    names = dict.fromkeys([*allowed_hosts, url_host(host)])
+    web = [*program, "lcm_pipeline.orchestration.ui.web", host, str(port), *names]
     daemon = [*program, "dagster._daemon", "run", "-m", CODE_LOCATION]
     return {
-        Program.WEB: [*web, *([host] if host not in allowed_hosts else [])],
+        Program.WEB: web,
         Program.DAEMON: [
             *daemon,
             "--log-level",
