@@ -70,8 +70,12 @@ class ConcurrentSync:
 
     def _main(self) -> None:
         try:
-            with suppress(asyncio.CancelledError):
-                asyncio.run(self._run())
+            with suppress(asyncio.CancelledError), asyncio.Runner() as runner:
+                # Raises OSError where there is no file descriptor left for a loop.
+                runner.get_loop()
+                runner.run(self._run())
+        except Exception as error:  # noqa: BLE001 - `report` raises it
+            self._fail(error)
         finally:
             self._has_begun.set()
 
@@ -83,13 +87,16 @@ class ConcurrentSync:
         try:
             await self._sync_all(self._complete)
         except BaseException as error:
-            # A caller may wait for a report that will never come: give it the error.
-            for report in self._reports.values():
-                if not report.done():
-                    report.set_exception(error)
+            self._fail(error)
             # A cancellation has to reach asyncio.run; any other error is raised by `report`.
             if not isinstance(error, Exception):
                 raise
+
+    def _fail(self, error: BaseException) -> None:
+        """Give the error to callers that may wait for a report that will never come."""
+        for report in self._reports.values():
+            if not report.done():
+                report.set_exception(error)
 
     async def _complete(self, feed: Feed, syncing: Awaitable[SyncReport]) -> None:
         try:

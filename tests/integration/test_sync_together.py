@@ -1,9 +1,12 @@
 """Feeds that are read together share their slots, have an order, and end independently."""
 
 import asyncio
+import errno
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import date
 from typing import Any
@@ -25,7 +28,7 @@ from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.sessions import ReconnectingSession
 from tests.conftest import MakeSettings, Programme
 from tests.syncing import MARCH, sync_everything
-from tests.waiting import wait_for
+from tests.waiting import PATIENCE, wait_for
 
 TOGETHER = (OPERATIONS, LEADS, FAVOURITES)
 
@@ -157,6 +160,25 @@ def test_a_failed_start_fails_every_feed(
         with pytest.raises(psycopg.OperationalError):
             together.report(feed)
     together.close()
+
+
+def test_a_report_does_not_wait_for_a_thread_that_could_not_begin(
+    programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
+) -> None:
+    class WithoutLoops(asyncio.DefaultEventLoopPolicy):
+        def new_event_loop(self) -> asyncio.AbstractEventLoop:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    engine = SyncEngine(make_settings(programme(clients=1), warehouse), warehouse)
+    asyncio.set_event_loop_policy(WithoutLoops())
+    try:
+        syncing = engine.begin_concurrent([LEADS], MARCH)
+        with ThreadPoolExecutor() as waiting:
+            with pytest.raises(OSError, match="Too many open files"):
+                waiting.submit(syncing.report, LEADS).result(PATIENCE)
+            syncing.close()
+    finally:
+        asyncio.set_event_loop_policy(None)
 
 
 def test_feeds_that_share_slots_never_exceed_them() -> None:
