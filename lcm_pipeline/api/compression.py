@@ -9,6 +9,8 @@ _GZIP, _ZLIB, _RAW_DEFLATE = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBIT
 _GZIP_SIGN = b"\x1f\x8b"
 # More than one occurs when a proxy compresses what the server has compressed.
 _MAX_CODINGS = 3
+# Bytes given to zlib at a time: few at first, as a member may be short.
+_FIRST_BLOCK, _LARGEST_BLOCK = 1_024, 65_536
 
 
 class CompressionError(ValueError):
@@ -40,10 +42,10 @@ def decompress(body: bytes, content_encoding: str, most: int) -> bytes:
 
 def _inflate_gzip(body: bytes, most: int) -> bytes:
     parts: list[bytes] = []
-    size = 0
+    size = at = 0
     # Bytes after the last member are padding.
-    while not parts or body.startswith(_GZIP_SIGN):
-        part, body = _inflate(body, _GZIP, most - size)
+    while not parts or body.startswith(_GZIP_SIGN, at):
+        part, at = _inflate(body, _GZIP, most - size, at)
         parts.append(part)
         size += len(part)
     return b"".join(parts)
@@ -59,16 +61,26 @@ def _inflate_deflate(body: bytes, most: int) -> bytes:
     return _inflate(body, _RAW_DEFLATE, most)[0]
 
 
-def _inflate(body: bytes, window: int, most: int) -> tuple[bytes, bytes]:
-    """Return the content of one stream, and the bytes after it."""
+def _inflate(body: bytes, window: int, most: int, at: int = 0) -> tuple[bytes, int]:
+    """Return the content of the stream that begins at an offset, and the offset behind it."""
     stream = zlib.decompressobj(window)
-    try:
-        # One byte more than allowed: zlib takes 0 as "no limit".
-        inflated = stream.decompress(body, most + 1)
-    except zlib.error as error:
-        raise CompressionError("the compressed body is damaged") from error
-    if len(inflated) > most:
-        raise SizeError
+    parts: list[bytes] = []
+    # In blocks: at its end a stream copies all that follows, which takes quadratic time for a body
+    # of millions of empty members.
+    left, block = most, _FIRST_BLOCK
+    while at < len(body) and not stream.eof:
+        given = body[at : at + block]
+        try:
+            # One byte more than allowed: zlib takes 0 as "no limit".
+            inflated = stream.decompress(given, left + 1)
+        except zlib.error as error:
+            raise CompressionError("the compressed body is damaged") from error
+        left -= len(inflated)
+        if left < 0:
+            raise SizeError
+        parts.append(inflated)
+        at += len(given) - len(stream.unused_data)
+        block = min(2 * block, _LARGEST_BLOCK)
     if not stream.eof:
         raise CompressionError("the compressed body is cut off")
-    return inflated, stream.unused_data
+    return b"".join(parts), at

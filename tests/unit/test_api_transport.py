@@ -16,6 +16,7 @@ import pytest
 
 from lcm_pipeline.api.client import LoyaltyApi
 from lcm_pipeline.api.clocks import Clock
+from lcm_pipeline.api.compression import CompressionError, SizeError, decompress
 from lcm_pipeline.api.errors import (
     BusinessError,
     ForbiddenError,
@@ -328,6 +329,17 @@ def test_a_truncated_compressed_body_is_requested_again(body: bytes) -> None:
     service = Service(Response(body, headers={"Content-Encoding": "gzip"}))
     assert run(service, history).Rows == 0
     assert len(service.requests) == 2
+
+
+@pytest.mark.parametrize("length", [1, 1_000, 1_024, 3_000, 200_000])
+def test_members_of_any_length_are_joined(length: int) -> None:
+    first, second = (random.Random(seed).randbytes(length) for seed in (1, 2))
+    compressed = gzip.compress(first) + gzip.compress(b"") * 3 + gzip.compress(second)
+    assert decompress(compressed, "gzip", 2 * length) == first + second
+    with pytest.raises(SizeError):
+        decompress(compressed, "gzip", 2 * length - 1)
+    with pytest.raises(CompressionError):
+        decompress(compressed[:-1], "gzip", 2 * length)
 
 
 def bomb(size: int, coding: str = "gzip") -> bytes:
