@@ -23,11 +23,18 @@ YESTERDAY = datetime.now(ZoneInfo("Europe/Moscow")).date() - timedelta(days=1)
 
 
 def _init(
-    inputs: list[str], variables: dict[str, str], folder: Path, *words: str
+    inputs: list[str],
+    variables: dict[str, str],
+    folder: Path,
+    *words: str,
+    limit: str = "unlimited",
 ) -> subprocess.CompletedProcess[str]:
-    """Run `lcm init` in a folder, with a line of input for each question."""
+    """Run `lcm init` in a folder, with a line of input for each question.
+
+    limit: the largest size of a file, as `ulimit -f` has it.
+    """
     return subprocess.run(
-        [LCM, "init", *words],
+        ["sh", "-c", 'ulimit -f "$0" && exec "$@"', limit, LCM, "init", *words],
         input="\n".join(inputs) + "\n",
         env=variables,
         cwd=folder,
@@ -275,6 +282,17 @@ def test_init_prompts_checks_and_writes_the_settings(tmp_path: Path, programme: 
     assert path.read_text() == before
     assert init("424242", "--force").returncode == 0
     assert (tmp_path / ".env.bak").read_text() == before
+
+
+def test_an_init_that_cannot_write_leaves_the_earlier_settings(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("LCM_TOKEN=1\n")
+    inputs = ["http://127.0.0.1:9/", "", "2", "2026-03-01", "", ""]
+    options = ("--force", "--unchecked")
+    failed = _init(inputs, environment(tmp_path), tmp_path, *options, limit="0")
+    assert failed.returncode == 1, failed.stdout + failed.stderr
+    assert "lcm: " in failed.stderr
+    assert (tmp_path / ".env").read_text() == "LCM_TOKEN=1\n"
+    assert [path.name for path in tmp_path.glob(".env*")] == [".env"]
 
 
 @pytest.mark.slow

@@ -1,6 +1,5 @@
 """`lcm init`: ask for the settings, test them, and write .env."""
 
-import os
 import sys
 from collections.abc import Mapping
 from datetime import date
@@ -15,6 +14,7 @@ from lcm_pipeline.cli.output import print_line
 from lcm_pipeline.cli.prompts import needing_a_terminal
 from lcm_pipeline.doctor.examination import examine
 from lcm_pipeline.doctor.findings import State
+from lcm_pipeline.files import replacing
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.settings import (
     DEFAULT_TIMEZONE,
@@ -154,6 +154,5 @@ def _write(answers: Mapping[str, Any]) -> None:
         quoted = str(value).replace("\\", "\\\\").replace("'", "\\'")
         quoted = quoted.replace("${", f"{LITERAL_DOLLAR}{{")
         lines.append(f"LCM_{name.upper()}='{quoted}'\n")
-    descriptor = os.open(_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.writelines(lines)
+    with replacing(_FILE, 0o600) as file:
+        file.write("".join(lines).encode())
