@@ -9,7 +9,7 @@ pages are read-only.
 
 import json
 from hmac import compare_digest
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from graphql import GraphQLError, OperationDefinitionNode, OperationType, parse
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
@@ -56,7 +56,7 @@ class RequestGuard:
             response = RedirectResponse(target, 303, {"referrer-policy": "no-referrer"})
             response.set_cookie(COOKIE, self._token or "", httponly=True, samesite="strict")
             return response
-        is_graphql = request["path"].rstrip("/").endswith("/graphql")
+        is_graphql = _is_graphql(request)
         if request.method in _SAFE_METHODS:
             if is_graphql and _is_change("".join(request.query_params.getlist("query"))):
                 # Not even with the token: the browser also sends GET for images and prefetches.
@@ -77,14 +77,15 @@ class RequestGuard:
         name, colon, port = host.rpartition(":")
         if (name if colon and port.isdigit() else host).lower() not in self._hosts:
             return f"the host {host[:80]!r} is not allowed: lcm ui --allow-host NAME allows it"
+        # An origin is a scheme and a host; compared as a text, as a malformed one has no parts.
         origin = request.headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and origin.partition("://")[2] != host:
             return "the request comes from another site"
         is_page = (
             request["type"] == "http"
             and request["method"] in _SAFE_METHODS
             and request.headers.get("sec-fetch-mode") == "navigate"
-            and request["path"] != "/graphql"
+            and not _is_graphql(request)
         )
         site = request.headers.get("sec-fetch-site", "none")
         # A link on another page may open this one; embedded content may not request it.
@@ -104,13 +105,18 @@ class RequestGuard:
         return f"{path}?{rest}" if rest else path
 
 
+def _is_graphql(request: HTTPConnection) -> bool:
+    path: str = request["path"]
+    return path.rstrip("/").endswith("/graphql")
+
+
 def _holds_change(body: bytes, content_type: str) -> bool:
     """Whether a GraphQL request is more than queries; an unreadable one counts as a change."""
     if not content_type.startswith("application/json"):
         return True
     try:
         given = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return True
     requests = given if isinstance(given, list) else [given]
     documents = [
@@ -124,7 +130,7 @@ def _is_change(document: str) -> bool:
         return False
     try:
         definitions = parse(document, no_location=True).definitions
-    except GraphQLError:
+    except (GraphQLError, RecursionError):
         return True
     return any(
         isinstance(definition, OperationDefinitionNode)
