@@ -168,9 +168,10 @@ def _await_health(server: subprocess.Popen[bytes], port: int, log: Path) -> None
             if connection.getresponse().status == http.client.OK:
                 return
         except (OSError, http.client.HTTPException):
-            time.sleep(0.3)
+            pass  # it is starting
         finally:
             connection.close()
+        time.sleep(0.3)
     raise SupersetUnavailableError(f"Superset did not start:\n{_end_of(log)}")
 
 

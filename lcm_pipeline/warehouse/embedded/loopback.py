@@ -11,6 +11,7 @@ import struct
 from collections.abc import Callable
 from contextlib import suppress
 
+from lcm_pipeline.files import replacing
 from lcm_pipeline.warehouse.embedded.folder import ServerFolder
 
 _SSL_REQUEST, _GSS_REQUEST, _CANCEL_REQUEST = 80877103, 80877104, 80877102
@@ -30,12 +31,10 @@ def require_password_of(folder: ServerFolder, login: str) -> bool:
     if line in text:
         return False
     owner = path.stat()
-    draft = path.with_name(f".pg_hba.conf.{os.getpid()}")
-    draft.touch(mode=0o600)
-    # The first matching line counts, and the lines below trust every login.
-    draft.write_text(line + text, "utf-8")
-    os.chown(draft, owner.st_uid, owner.st_gid)
-    draft.replace(path)
+    with replacing(path, 0o600) as file:
+        # The first matching line counts, and the lines below trust every login.
+        file.write((line + text).encode())
+        os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
     return True
 
 
