@@ -85,7 +85,9 @@ class StrictCommand(TyperCommand):
         if values.get("help"):
             for parameter in self.params:
                 # The range would say no more than the type, and squeeze the column of the texts.
-                if isinstance(parameter, TyperOption) and parameter.max == LARGEST_INTEGER:
+                if not isinstance(parameter, TyperArgument | TyperOption):
+                    continue
+                if parameter.max == LARGEST_INTEGER:
                     parameter.max = None
             # Click prints it whatever else is given.
             return super().parse_args(ctx, args)

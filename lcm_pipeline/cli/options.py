@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from lcm_pipeline.files import existing_folder
+from lcm_pipeline.model.integers import LARGEST_INTEGER
 from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import Settings
 
@@ -39,6 +40,11 @@ YesterdayOption = Annotated[
     bool, typer.Option("--yesterday", help="The last day that has ended, in LCM_TIMEZONE.")
 ]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
+# Others than `--client` of `feed_options`. Numbers below 1 are stand-ins of erased persons.
+ClientArgument = Annotated[
+    int,
+    typer.Argument(min=1, max=LARGEST_INTEGER, metavar="CLIENT", help="The client's id."),
+]
 HostOption = Annotated[str, typer.Option(metavar="HOST", help="Address to listen on.")]
 
 

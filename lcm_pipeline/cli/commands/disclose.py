@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from lcm_pipeline.cli.failures import print_message
-from lcm_pipeline.cli.options import writable_file
+from lcm_pipeline.cli.options import ClientArgument, writable_file
 from lcm_pipeline.cli.output import open_output, output_name
 from lcm_pipeline.model.texts import counted
 from lcm_pipeline.settings import load_settings
@@ -19,7 +19,7 @@ _MODE = 0o600
 
 
 def disclose(
-    client: Annotated[int, typer.Argument(metavar="CLIENT", help="The client's id.")],
+    client: ClientArgument,
     output: Annotated[
         Path,
         typer.Option(

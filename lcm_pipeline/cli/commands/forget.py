@@ -6,6 +6,7 @@ import typer
 
 from lcm_pipeline.cli.json_output import print_json
 from lcm_pipeline.cli.marts_progress import marts_progress
+from lcm_pipeline.cli.options import ClientArgument
 from lcm_pipeline.cli.prompts import confirm
 from lcm_pipeline.cli.warehouse import existing_warehouse
 from lcm_pipeline.settings import load_settings
@@ -18,7 +19,7 @@ from lcm_pipeline.warehouse.privacy.forgetting import forget as forget_client
 
 
 def forget(
-    client: Annotated[int, typer.Argument(metavar="CLIENT", help="The client's id.")],
+    client: ClientArgument,
     yes: Annotated[
         bool, typer.Option("--yes", help="Do not ask for confirmation. This cannot be undone.")
     ] = False,

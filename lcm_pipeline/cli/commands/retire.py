@@ -7,13 +7,17 @@ import typer
 from lcm_pipeline.cli.options import YesOption
 from lcm_pipeline.cli.prompts import confirm
 from lcm_pipeline.cli.warehouse import existing_warehouse
+from lcm_pipeline.model.integers import LARGEST_INTEGER
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.warehouse.ingest.retirement import reinstate
 from lcm_pipeline.warehouse.ingest.retirement import retire as retire_clients
 
 
 def retire(
-    clients: Annotated[list[int], typer.Argument(metavar="CLIENT...", help="Client ids.")],
+    clients: Annotated[
+        list[int],
+        typer.Argument(min=1, max=LARGEST_INTEGER, metavar="CLIENT...", help="Client ids."),
+    ],
     undo: Annotated[
         bool, typer.Option("--undo", help="Undo it: the next sync reads the clients in full.")
     ] = False,
