@@ -150,15 +150,11 @@ def completeness_sentence(feed: str, day: str, total: int, pending: int, deferre
     unit = feed_named(feed).unit
     waiting = pending + deferred
     if not waiting:
-        return f"{day} is complete, {_counted(total, unit)} read"
+        return f"{day} is complete, {counted(total, unit)} read"
     share = int(10_000 * (total - waiting) / total) / 100 if total else 0.0
     reasons = {"pending": pending, "deferred": deferred}
-    reasons_given = ", ".join(f"{_counted(n, unit)} {reason}" for reason, n in reasons.items() if n)
+    reasons_given = ", ".join(f"{counted(n, unit)} {reason}" for reason, n in reasons.items() if n)
     return f"{day} is {share:.2f} % complete, {reasons_given}"
-
-
-def _counted(count: int, unit: str) -> str:
-    return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
 
 
 FEED_CHECKS = [_checked(feed) for feed in FEEDS]
