@@ -1,5 +1,6 @@
 """`lcm doctor` and `lcm metrics`, for operators and monitoring systems."""
 
+import itertools
 import json
 import re
 import subprocess
@@ -17,8 +18,11 @@ from typing import Any
 import psycopg
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from pydantic import SecretStr
 
+from lcm_pipeline.cli.commands.metrics import ServedCollector
 from lcm_pipeline.cli.commands.simulate import moscow_now, moscow_today
+from lcm_pipeline.settings import Settings
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.commands import LCM, environment, run, run_on_terminal
@@ -260,6 +264,22 @@ def test_a_warehouse_whose_restore_ended_before_its_keys_is_a_failure(
     assert code == 1
     assert [line["state"] for line in lines["schema"]] == ["fail"]
     assert "sync.client_state without a key" in lines["schema"][0]["found"]
+
+
+def test_metrics_report_a_warehouse_that_fails_between_two_sessions(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect, sessions = Warehouse.connect, itertools.count(1)
+
+    def connect_once(self: Warehouse, **options: Any) -> Any:
+        if next(sessions) > 1:
+            raise psycopg.OperationalError("sorry, too many clients already")
+        return connect(self, **options)
+
+    monkeypatch.setattr(Warehouse, "connect", connect_once)
+    collector = ServedCollector(Settings(database_url=SecretStr(warehouse.url)), warehouse)
+    shown = {metric.name: metric.samples[0].value for metric in collector.collect()}
+    assert shown == {"lcm_up": 0}
 
 
 def test_metrics_are_open_metrics_on_stdout_in_a_file_and_on_a_port(

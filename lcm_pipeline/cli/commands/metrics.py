@@ -21,6 +21,7 @@ from lcm_pipeline.model.errors import UsageError, UserError
 from lcm_pipeline.ports import url_host
 from lcm_pipeline.settings import Settings, load_settings
 from lcm_pipeline.warehouse.connection import Warehouse, open_warehouse
+from lcm_pipeline.warehouse.diagnosis import explaining_failures
 from lcm_pipeline.warehouse.programme import require_time_zone
 from lcm_pipeline.warehouse.status import FeedOverview, WarehouseStatus, read_status
 
@@ -40,7 +41,8 @@ class WarehouseCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield the current metrics."""
         status = read_status(self._warehouse, compares_marts=True)
-        require_time_zone(self._warehouse, self._settings)
+        with explaining_failures(self._warehouse):
+            require_time_zone(self._warehouse, self._settings)
         yield GaugeMetricFamily("lcm_up", _UP, value=1)
         yesterday = self._settings.yesterday()
         is_complete = status.is_complete(yesterday, self._settings.max_staleness_days)
