@@ -129,7 +129,9 @@ def test_leads_and_favourites_of_the_day(page_of_chance: Page, golden: Golden) -
 
 
 def test_every_measure_shows_its_definition(page_of_chance: Page) -> None:
-    for label in page_of_chance.section("programme").xpath(".//tbody//th/span[1]"):
+    labels = page_of_chance.section("programme").xpath(".//tbody//th/span[1]")
+    assert labels
+    for label in labels:
         assert label.get("title"), label.text_content()
 
 
