@@ -15,12 +15,13 @@ def url_host(host: str) -> str:
 def listen_error(host: str, port: int) -> OSError | None:
     """Why no server can listen on a port of an address; None if one can."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+    try:
+        # Raises too: a kernel may have no IPv6.
+        with socket.socket(family) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((host, port))
-        except OSError as error:
-            return error
+    except OSError as error:
+        return error
     return None
 
 
