@@ -42,16 +42,17 @@ set work_mem = '128MB' set client_min_messages = warning
 as $$
 #variable_conflict use_column
 begin
-    -- Each step leaves temporary tables to those after it. Here is a row of each: chosen: the conventions in use
-    -- (one row). lots, cheques: a lot or cheque, with the moments from and until which it can matter. prices: a lot
-    -- that a purchase paid for. seen: a reading, with its last day. versions, levels, drops, excesses: a lot in a
-    -- reading that changed it: its remain, the part that it never got back, what it lost, what it has too much.
-    -- given_back: a refunded cheque. returned_points: a refund that states that it gave points back. givers: a
-    -- refund that gave points back, or may have, of a purchase that is not known, or without stating them.
-    -- changes: a lot in a reading by which it has more or less. claimed_rises, returned_to_lots: a lot that has points
-    -- again, and the refund that gave them. unreturned: such a refund, with the points that no lot has again.
-    -- refunded: a lot and a refund of its cheque that states no points. gone_first, former: a row that lives on under
-    -- another client: when it was first seen, and as whose.
+    -- Each step leaves temporary tables to those after it. Here is a row of each: chosen: the conventions in use (one
+    -- row). lots, cheques: a lot or cheque, with the moments from and until which it can matter. prices: a lot that a
+    -- purchase paid for. seen: a reading, with its last day, and the first day of the months that were open then.
+    -- versions, levels, drops, excesses: a lot in a reading that changed it: its remain, the part that it never got
+    -- back, what it lost, what it has too much. given_back: a refunded cheque. returned_points: a refund that states
+    -- that it gave points back of a known purchase. netted: a purchase, with what refunds that one reading had
+    -- together with it gave back. givers: any other refund that gave points back, or may have. changes: a lot in a
+    -- reading by which it has more or less. claimed_rises, returned_to_lots: a lot that has points again, and the
+    -- refund that gave them. unreturned: such a refund, with the points that no lot has again. refunded: a lot and a
+    -- refund of its cheque that states no points. gone_first, former: a row that lives on under another client: when
+    -- it was first seen, and as whose.
     perform refresh.ledger_readings();
     -- alone: a row that takes points, and that no cheque speaks for. lot_burns: a lot that such rows burnt.
     perform refresh.ledger_takings_alone();
@@ -66,7 +67,6 @@ begin
     perform refresh.ledger_matches();
     -- movements: the rows of the mart.
     perform refresh.ledger_movements();
-    perform refresh.ledger_returns_to_lots();
     return query
     select
         movements.movement_date,

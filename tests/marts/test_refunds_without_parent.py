@@ -13,8 +13,9 @@ import pytest
 from lcm_pipeline.simulator.customers import Entry
 from tests.databases import cloned_warehouse
 from tests.marts.comparing import read_mart
+from tests.marts.known import Figures, Known, known
 from tests.marts.life import assert_as_if_computed_anew
-from tests.marts.purchases import Movement, add_cheque, add_lot, summed, taken
+from tests.marts.purchases import add_cheque, add_lot, summed
 from tests.marts.stories import START, Story
 from tests.marts.worlds import empty_world
 
@@ -25,17 +26,6 @@ CLIENTS = range(1, 14)
 PART, TWO_LOTS, WHOLE_AGAIN, REDEEMED_AGAIN, BESIDE_A_KNOWN_ONE, *OTHERS = CLIENTS
 SEVERAL, SILENT, NOT_SHOWN, TAKEN_BEFORE, NEVER_TAKEN, LATER, KNOWN_SILENT, BURNT = OTHERS
 BACK = date(2026, 4, 20)
-
-Figures = dict[tuple[Any, ...], tuple[Any, ...]]
-
-
-class Known(NamedTuple):
-    """What the marts contain after a reading."""
-
-    movements: dict[int, list[Movement]]
-    owed: Figures
-    money: Figures
-    vintage: Figures
 
 
 class Readings(NamedTuple):
@@ -57,13 +47,13 @@ def readings(
         with warehouse.connect(autocommit=True) as session:
             session.execute("update mart.parameters set spending_order = 'soonest_to_expire'")
         story = Story(simulator, warehouse, tmp_path_factory.mktemp("nameless"))
-        known = {}
+        found = {}
         lots = _write_march(story)
         story.sync_day(MARCH)
-        known[MARCH] = _known(story)
+        found[MARCH] = known(story, CLIENTS)
         _write_april(story, lots)
         story.sync_day(APRIL)
-        known[APRIL] = _known(story)
+        found[APRIL] = known(story, CLIENTS)
         add_cheque(story, REDEEMED_AGAIN, 3, 10, 500, month=5, Redeemed=Decimal(25))
         lots[REDEEMED_AGAIN, 1].row["Remain"] = Decimal(5)
         add_cheque(
@@ -72,8 +62,8 @@ def readings(
         lots[TWO_LOTS, 2].row["Remain"] = Decimal(25)
         lots[LATER, 1].row["Remain"] = Decimal(30)
         story.sync_day(MAY)
-        known[MAY] = _known(story)
-        yield Readings(story, known)
+        found[MAY] = known(story, CLIENTS)
+        yield Readings(story, found)
 
 
 def _write_march(story: Story) -> dict[tuple[int, int], Entry]:
@@ -159,9 +149,9 @@ def _write_april(story: Story, lots: dict[tuple[int, int], Entry]) -> None:
 @pytest.mark.parametrize("month", [MARCH, APRIL])
 def test_what_was_known_of_a_month_stays(month: date, client: int, readings: Readings) -> None:
     then = readings.known[month].movements[client]
-    for day, known in readings.known.items():
+    for day, later in readings.known.items():
         if day > month:
-            now = [movement for movement in known.movements[client] if movement[0] <= month]
+            now = [movement for movement in later.movements[client] if movement[0] <= month]
             assert summed(now) == summed(then), f"{month:%B} after the reading of {day:%B}"
 
 
@@ -171,8 +161,8 @@ def test_answers_of_a_closed_month_stay(month: date, answer: str, readings: Read
     """The liability by source and expiry month, the roll-forward in money, the issue months."""
     then: Figures = getattr(readings.known[month], answer)
     assert then
-    for day, known in readings.known.items():
-        now: Figures = getattr(known, answer)
+    for day, later in readings.known.items():
+        now: Figures = getattr(later, answer)
         if day > month:
             assert {key: now[key] for key in then} == then, f"after the reading of {day:%B}"
 
@@ -250,22 +240,6 @@ def test_points_given_back_are_burnt_with_their_lot(readings: Readings) -> None:
 
 def test_a_refund_took_nothing_that_an_earlier_reading_saw_missing(readings: Readings) -> None:
     assert readings.known[MAY].movements[TAKEN_BEFORE] == [(MARCH, "unexplained", 1, -20)]
-
-
-def _known(story: Story) -> Known:
-    return Known(
-        {client: taken(story, client) for client in CLIENTS},
-        _figures(story, "points_liability_daily", "day", "bonus_source", "expiry_month"),
-        _figures(story, "points_rollforward_monthly", "month"),
-        _figures(story, "points_vintage", "issue_month", "age_months"),
-    )
-
-
-def _figures(story: Story, mart: str, *grain: str) -> Figures:
-    return {
-        tuple(row[column] for column in grain): tuple(row.values())
-        for row in read_mart(story.warehouse, mart)
-    }
 
 
 def _lot(

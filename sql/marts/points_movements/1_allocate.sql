@@ -7,22 +7,25 @@ drop type if exists refresh.client_events cascade;
 drop type if exists refresh.allocation cascade;
 drop type if exists refresh.match cascade;
 
--- By bucket (the publish that showed the loss; seen_until: the end of the last day of its reading) and spending order.
+-- By bucket (the publish that showed the loss; seen_until: the end of the last day of its reading; open_since: the
+-- first month of which no earlier reading had shown the end) and spending order.
 -- class: 0 was taken by some row, for sure;
 -- 1 may have expired or gone with a silent refund as well; 2 may be there still; 3 is no loss but what may
 -- have been given back. refunds: the most that silent refunds may have taken. event: of class 3, the event
--- that a silent refund gives back; a stated one has starts_at. expires_at: as ends_at, without the refund that may
+-- that a refund gives back. is_told: it states the points. expires_at: as ends_at, without the refund that may
 -- have emptied the lot.
 create type refresh.client_pieces as (
     bucket timestamptz array,
     seen_until timestamptz array,
+    open_since timestamptz array,
     points bigint array,
     starts_at timestamptz array,
     ends_at timestamptz array,
     expires_at timestamptz array,
     class integer array,
     refunds bigint array,
-    event integer array
+    event integer array,
+    is_told boolean array
 );
 
 -- By bucket and time, those that are firm first. An event with back_at was given back at that time. It takes
@@ -35,7 +38,8 @@ create type refresh.client_events as (
     back_at timestamptz array
 );
 
-create type refresh.match as (piece integer, event integer, points bigint);
+-- refund_piece: of class 3, which gave it back to a piece of a lot that may be there.
+create type refresh.match as (piece integer, event integer, points bigint, refund_piece integer);
 
 -- needs: points of each piece that are not matched yet. rest: of each event. A later pass may take points of
 -- a match away again.
@@ -145,7 +149,7 @@ begin
                     if part > 0 then
                         needs[p] := needs[p] - part;
                         rest[e] := rest[e] - part;
-                        matches := matches || (p, e, part)::refresh.match;
+                        matches := matches || (p, e, part, null)::refresh.match;
                     end if;
                     if rest[e] = 0 then
                         next_event[e] := e + 1;
@@ -168,7 +172,7 @@ begin
                         needs[p] := needs[p] - part;
                         rest[e] := rest[e] - part;
                         lacking := lacking - part;
-                        matches := matches || (p, e, part)::refresh.match;
+                        matches := matches || (p, e, part, null)::refresh.match;
                     end if;
                     if rest[e] = 0 then
                         next_event[e] := e + 1;
@@ -204,7 +208,7 @@ begin
                         end if;
                         refundable[matches[e].piece] := greatest(refundable[matches[e].piece] - part, 0);
                         matches[e].points := matches[e].points - part;
-                        matches := matches || (p, matches[e].event, part)::refresh.match;
+                        matches := matches || (p, matches[e].event, part, null)::refresh.match;
                     end if;
                     if needs[p] > 0 then
                         e := e - 1;
@@ -220,7 +224,8 @@ end;
 $$;
 
 -- What is left of the pieces of a class, with any event that is left; of a lot that may have expired, with those
--- before its end. What a reading saw missing cannot have gone with a row of a day after it. Of what refunds gave back,
+-- before its end. What a reading saw missing cannot have gone with a row of a day after it, nor with one of a month
+-- that an earlier reading had shown to its end: that showed the row without the loss. Of what refunds gave back,
 -- either what they state (are_stated), only with rows of the same reading, or what they do not.
 create or replace function refresh.allocate_class(
     state refresh.allocation,
@@ -236,9 +241,10 @@ as $$
 declare
     piece_bucket constant timestamptz[] := pieces.bucket;
     piece_seen_until constant timestamptz[] := pieces.seen_until;
-    piece_starts constant timestamptz[] := pieces.starts_at;
+    piece_open_since constant timestamptz[] := pieces.open_since;
     piece_ends constant timestamptz[] := pieces.ends_at;
     piece_class constant integer[] := pieces.class;
+    piece_is_told constant boolean[] := pieces.is_told;
     event_bucket constant timestamptz[] := events.bucket;
     event_at constant timestamptz[] := events.at;
     event_is_firm constant boolean[] := events.is_firm;
@@ -253,7 +259,7 @@ declare
 begin
     for p in 1 .. piece_count loop
         continue when needs[p] = 0 or piece_class[p] <> of_class;
-        continue when (piece_starts[p] > '-infinity') <> are_stated;
+        continue when piece_is_told[p] <> are_stated;
         while needs[p] > 0 and e <= event_count loop
             if are_stated and event_bucket[e] < piece_bucket[p] then
                 e := e + 1;
@@ -264,11 +270,14 @@ begin
             exit when
                 rest[e] > 0 and event_is_firm[e] = are_firm
                 and event_bucket[e] > piece_bucket[p] and event_at[e] >= piece_seen_until[p];
-            if rest[e] > 0 and event_is_firm[e] = are_firm and event_back_at[e] is null then
+            if
+                rest[e] > 0 and event_is_firm[e] = are_firm and event_back_at[e] is null
+                and (event_bucket[e] >= piece_bucket[p] or event_at[e] >= piece_open_since[p])
+            then
                 part := least(needs[p], rest[e]);
                 needs[p] := needs[p] - part;
                 rest[e] := rest[e] - part;
-                matches := matches || (p, e, part)::refresh.match;
+                matches := matches || (p, e, part, null)::refresh.match;
             end if;
             if needs[p] > 0 then
                 e := e + 1;
@@ -345,242 +354,11 @@ begin
             if part > 0 then
                 needs[p] := needs[p] - part;
                 rest[e] := rest[e] - part;
-                matches := matches || (p, e, part)::refresh.match;
+                matches := matches || (p, e, part, null)::refresh.match;
             end if;
             if rest[e] = 0 then
                 next_event[root] := root + 1;
             end if;
-        end loop;
-    end loop;
-    return (needs, rest, matches);
-end;
-$$;
-
--- What silent refunds gave back of their own cheques. If they do, or lots show that one did, they all gave back
--- what came of lots that may be there, too, which may then be used again.
-create or replace function refresh.allocate_silent_refunds(
-    state refresh.allocation,
-    pieces refresh.client_pieces,
-    events refresh.client_events,
-    give_back boolean
-)
-returns refresh.allocation
-language plpgsql immutable
-as $$
-declare
-    piece_class constant integer[] := pieces.class;
-    piece_refunds constant bigint[] := pieces.refunds;
-    piece_event constant integer[] := pieces.event;
-    event_points constant bigint[] := events.points;
-    piece_count constant integer := cardinality(pieces.points);
-    needs bigint[] := state.needs;
-    rest bigint[] := state.rest;
-    matches refresh.match[] := state.matches;
-    has_returned boolean := give_back;
-    last_match integer[];
-    earlier_match integer[];
-    of_cheques bigint[];
-    e integer;
-    from_piece integer;
-    part bigint;
-    lacking bigint;
-begin
-    for p in 1 .. piece_count loop
-        e := piece_event[p];
-        continue when e is null;
-        part := least(needs[p], rest[e]);
-        if part > 0 then
-            needs[p] := needs[p] - part;
-            rest[e] := rest[e] - part;
-            matches := matches || (p, e, part)::refresh.match;
-            has_returned := true;
-        end if;
-    end loop;
-    if not has_returned then
-        return (needs, rest, matches);
-    end if;
-    for m in 1 .. cardinality(matches) loop
-        if piece_class[matches[m].piece] = 2 then
-            e := matches[m].event;
-            earlier_match[m] := last_match[e];
-            last_match[e] := m;
-            of_cheques[e] := coalesce(of_cheques[e], 0) + matches[m].points;
-        end if;
-    end loop;
-    for p in 1 .. piece_count loop
-        e := piece_event[p];
-        continue when e is null or last_match[e] is null;
-        lacking := least(needs[p], of_cheques[e] * piece_refunds[p] / event_points[e]);
-        while lacking > 0 and last_match[e] is not null loop
-            part := least(lacking, matches[last_match[e]].points);
-            lacking := lacking - part;
-            needs[p] := needs[p] - part;
-            from_piece := matches[last_match[e]].piece;
-            needs[from_piece] := needs[from_piece] + part;
-            matches[last_match[e]].points := matches[last_match[e]].points - part;
-            matches := matches || (p, e, part)::refresh.match;
-            if matches[last_match[e]].points = 0 then
-                last_match[e] := earlier_match[last_match[e]];
-            end if;
-        end loop;
-    end loop;
-    return (needs, rest, matches);
-end;
-$$;
-
--- Refunds that state it gave back what events before them took of lots that may be there, the newest first.
-create or replace function refresh.allocate_stated_refunds(
-    state refresh.allocation,
-    pieces refresh.client_pieces,
-    events refresh.client_events
-)
-returns refresh.allocation
-language plpgsql immutable
-as $$
-declare
-    piece_starts constant timestamptz[] := pieces.starts_at;
-    piece_class constant integer[] := pieces.class;
-    event_at constant timestamptz[] := events.at;
-    needs bigint[] := state.needs;
-    matches refresh.match[] := state.matches;
-    refunds integer[];
-    taken integer[];
-    stack integer[];
-    depth integer;
-    low integer;
-    p integer;
-    newest integer;
-    part bigint;
-begin
-    refunds := array(
-        select refunding.n
-        from unnest(needs, piece_class, piece_starts)
-        with ordinality as refunding (need, class, starts_at, n)
-        where refunding.class = 3 and refunding.need > 0 and refunding.starts_at > '-infinity'
-        order by refunding.starts_at, refunding.n
-    );
-    if refunds = '{}' then
-        return state;
-    end if;
-    -- Matches by the time of their events; those before a refund lie on a stack.
-    taken := array(
-        select taking.n
-        from unnest(matches)
-        with ordinality as taking (piece, event, points, n)
-        inner join unnest(piece_class)
-        with ordinality as pieces_taken (class, piece)
-            on pieces_taken.piece = taking.piece and pieces_taken.class = 2
-        inner join unnest(event_at)
-        with ordinality as events_taking (at, event)
-            on events_taking.event = taking.event
-        where taking.points > 0
-        order by events_taking.at, taking.n
-    );
-    stack := '{}';
-    depth := 0;
-    low := 1;
-    foreach p in array refunds loop
-        while
-            low <= cardinality(taken)
-            and event_at[matches[taken[low]].event] < piece_starts[p]
-        loop
-            depth := depth + 1;
-            stack[depth] := taken[low];
-            low := low + 1;
-        end loop;
-        while needs[p] > 0 and depth > 0 loop
-            newest := stack[depth];
-            part := least(needs[p], matches[newest].points);
-            needs[p] := needs[p] - part;
-            needs[matches[newest].piece] := needs[matches[newest].piece] + part;
-            matches[newest].points := matches[newest].points - part;
-            matches := matches || (p, matches[newest].event, part)::refresh.match;
-            if matches[newest].points = 0 then
-                depth := depth - 1;
-            end if;
-        end loop;
-    end loop;
-    return (needs, state.rest, matches);
-end;
-$$;
-
--- Events that were given back: sure losses, then lots that ended in between.
-create or replace function refresh.allocate_given_back(
-    state refresh.allocation,
-    pieces refresh.client_pieces,
-    events refresh.client_events
-)
-returns refresh.allocation
-language plpgsql immutable
-as $$
-declare
-    piece_bucket constant timestamptz[] := pieces.bucket;
-    piece_starts constant timestamptz[] := pieces.starts_at;
-    piece_ends constant timestamptz[] := pieces.ends_at;
-    piece_class constant integer[] := pieces.class;
-    event_at constant timestamptz[] := events.at;
-    event_back_at constant timestamptz[] := events.back_at;
-    piece_count constant integer := cardinality(pieces.points);
-    event_count constant integer := cardinality(events.points);
-    needs bigint[] := state.needs;
-    rest bigint[] := state.rest;
-    matches refresh.match[] := state.matches;
-    by_end integer[];
-    first_event integer;
-    low integer;
-    high integer;
-    middle integer;
-    e integer;
-    p integer;
-    part bigint;
-begin
-    -- They come last, in order of time.
-    first_event := event_count + 1;
-    while first_event > 1 and event_back_at[first_event - 1] is not null loop
-        first_event := first_event - 1;
-    end loop;
-    for p in 1 .. piece_count loop
-        continue when piece_class[p] <> 0 or needs[p] = 0;
-        e := first_event;
-        while needs[p] > 0 and e <= event_count loop
-            exit when event_at[e] >= least(piece_ends[p], piece_bucket[p]);
-            if rest[e] > 0 and event_at[e] >= piece_starts[p] then
-                part := least(needs[p], rest[e]);
-                needs[p] := needs[p] - part;
-                rest[e] := rest[e] - part;
-                matches := matches || (p, e, part)::refresh.match;
-            end if;
-            e := e + 1;
-        end loop;
-    end loop;
-    -- Few lots end between a purchase and its refund.
-    by_end := array(
-        select ended.n
-        from unnest(piece_ends, piece_class) with ordinality as ended (ends_at, class, n)
-        where ended.class = 1
-        order by ended.ends_at, ended.n
-    );
-    for e in first_event .. event_count loop
-        low := 1;
-        high := cardinality(by_end) + 1;
-        while low < high loop
-            middle := (low + high) / 2;
-            if piece_ends[by_end[middle]] > event_at[e] then
-                high := middle;
-            else
-                low := middle + 1;
-            end if;
-        end loop;
-        while rest[e] > 0 and low <= cardinality(by_end) loop
-            p := by_end[low];
-            exit when piece_ends[p] > event_back_at[e];
-            part := least(needs[p], rest[e]);
-            if part > 0 and event_at[e] >= piece_starts[p] and event_at[e] < piece_bucket[p] then
-                needs[p] := needs[p] - part;
-                rest[e] := rest[e] - part;
-                matches := matches || (p, e, part)::refresh.match;
-            end if;
-            low := low + 1;
         end loop;
     end loop;
     return (needs, rest, matches);
@@ -593,9 +371,9 @@ create or replace function refresh.allocate(
     pieces refresh.client_pieces,
     events refresh.client_events,
     first_reading timestamptz,
-    silent_refunds_give_back boolean
+    give_back_since timestamptz
 )
-returns table (piece integer, event integer, points bigint)
+returns table (piece integer, event integer, points bigint, refund_piece integer)
 language plpgsql immutable
 as $$
 declare
@@ -611,9 +389,7 @@ begin
         state := refresh.allocate_by_time(state, pieces, events, is_after_end => false);
     end if;
     if 3 = any(pieces.class) then
-        state := refresh.allocate_silent_refunds(
-            state, pieces, events, silent_refunds_give_back
-        );
+        state := refresh.allocate_silent_refunds(state, pieces, events, give_back_since);
         state := refresh.allocate_class(
             state, pieces, events, 3, are_firm => true, are_stated => true
         );
@@ -621,8 +397,7 @@ begin
             state, pieces, events, 3, are_firm => true, are_stated => false
         );
         state := refresh.allocate_stated_refunds(state, pieces, events);
-        -- What they gave back may have been used again.
-        state := refresh.allocate_by_time(state, pieces, events, is_after_end => false);
+        state := refresh.allocate_again(state, pieces, events);
     end if;
     if 1 = any(pieces.class) then
         state := refresh.allocate_class(state, pieces, events, 1, are_firm => true);
@@ -645,7 +420,8 @@ begin
     select
         matches.piece,
         matches.event,
-        matches.points
+        matches.points,
+        matches.refund_piece
     from unnest(state.matches) as matches
     where matches.points > 0;
 end;
@@ -655,9 +431,11 @@ $$;
 -- points, starts_at, ends_at, expires_at, class, refund_limit, of_cheque_id) and events (client_id, event, kind,
 -- cheque_id, seen_at, at, points, is_firm, back_at). piece and event are numbers from 1 of each client, in the order of
 -- refresh.client_pieces and refresh.client_events. refund_limit is null where no silent refund takes any of a
--- piece, of_cheque_id where none gives it back.
+-- piece, of_cheque_id where none gives it back; is_told is true of refunds that state points.
 create or replace function refresh.allocated(may_lack_rows boolean)
-returns table (client_id bigint, piece integer, event integer, points numeric(19, 2))
+returns table (
+    client_id bigint, piece integer, event integer, points numeric(19, 2), refund_piece integer
+)
 language plpgsql
 as $$
 #variable_conflict use_column
@@ -667,7 +445,8 @@ begin
         pieces_of.client_id,
         allocated.piece,
         allocated.event,
-        (allocated.points / 100.0)::numeric(19, 2) as points
+        (allocated.points / 100.0)::numeric(19, 2) as points,
+        allocated.refund_piece
     from (
         select
             pieces.client_id,
@@ -675,9 +454,17 @@ begin
                 array_agg(pieces.seen_at order by pieces.piece),
                 array_agg(
                     case
-                        when netted.client_id is null and seen.seen_day is not null
+                        when seen.seen_day is not null
                             then (seen.seen_day + 1)::timestamp at time zone chosen.timezone
                         else 'infinity'
+                    end order by pieces.piece
+                ),
+                array_agg(
+                    case
+                        -- Of a lot that comes late, no earlier reading showed anything.
+                        when lots.first_seen_at < pieces.seen_at or pieces.class = 3
+                            then seen.open_day::timestamp at time zone chosen.timezone
+                        else '-infinity'
                     end order by pieces.piece
                 ),
                 array_agg((pieces.points * 100)::bigint order by pieces.piece),
@@ -686,15 +473,17 @@ begin
                 array_agg(pieces.expires_at order by pieces.piece),
                 array_agg(pieces.class order by pieces.piece),
                 array_agg((coalesce(pieces.refund_limit, 0) * 100)::bigint order by pieces.piece),
-                array_agg(events.event order by pieces.piece)
+                array_agg(events.event order by pieces.piece),
+                array_agg(pieces.is_told order by pieces.piece)
             )::refresh.client_pieces as pieces
         from pieces
         cross join chosen
         left join seen on seen.seen_at = pieces.seen_at
-        -- A redemption that was given back later left its loss to those of later readings.
-        left join (
-            select distinct client_id from returned_points where seen_at < back_seen_at
-        ) as netted on netted.client_id = pieces.client_id
+        left join lots
+            on
+                lots.client_id = pieces.client_id
+                and lots.component_type = pieces.component_type
+                and lots.lot_id = pieces.lot_id
         left join events
             on
                 events.client_id = pieces.client_id
@@ -730,14 +519,20 @@ begin
         group by rows_seen.client_id
     ) as first_readings on first_readings.client_id = pieces_of.client_id
     left join (
-        select distinct client_id from returned_to_lots where not is_told
+        select client_id, min(seen_at) as seen_at
+        from returned_to_lots
+        where not is_told
+        group by client_id
     ) as returned_silently on returned_silently.client_id = pieces_of.client_id
     cross join chosen
     cross join lateral refresh.allocate(
         pieces_of.pieces,
         events_of.events,
         first_readings.seen_at,
-        coalesce(chosen.silent_refunds_give_back, returned_silently.client_id is not null)
+        case
+            when chosen.silent_refunds_give_back then '-infinity'
+            else returned_silently.seen_at
+        end
     ) as allocated;
 end;
 $$;

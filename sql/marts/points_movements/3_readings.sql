@@ -7,9 +7,9 @@ set work_mem = '128MB' set client_min_messages = warning
 as $$
 begin
     drop table if exists
-        chosen, gone, gone_first, former, cheques, lots, prices, given_back, returned_points, givers,
-        versions, changes, claimed_rises, returned_to_lots, unreturned, levels, drops, seen, refunded,
-        excesses;
+        chosen, gone, gone_first, former, cheques, lots, prices, given_back, returned_points, netted,
+        givers, earlier_versions, versions, seen, changes, claimed_rises, returned_to_lots, unreturned,
+        levels, drops, excesses, refunded;
     create temp table chosen on commit drop as
     select
         coalesce(
@@ -186,7 +186,6 @@ begin
     select
         refunds.client_id,
         refunds.parent_id as cheque_id,
-        sum(-refunds.redeemed) as points,
         sum(-refunds.added) as points_taken
     from cheques as refunds
     where refunds.is_refund and refunds.parent_id is not null
@@ -226,9 +225,15 @@ begin
         where refunds.redeemed < 0 and cheques.redeemed > 0
     ) as refunded;
 
-    -- Refunds that gave points back, or may have, though no row says of which purchase or how many: those that state
-    -- points of a purchase that is not known, and those that state none. points: the most that they gave back. turn:
-    -- of several, those that state it come first.
+    -- Of these, what one reading had together with the purchase: no lot shows it, for sure.
+    create temp table netted on commit drop as
+    select client_id, cheque_id, sum(within) as points
+    from returned_points
+    where seen_at = back_seen_at
+    group by client_id, cheque_id;
+
+    -- Refunds that gave points back, or may have, of what other readings had: those that state points, and those that
+    -- state none. points: the most that they gave back. turn: of several, those that are known best come first.
     create temp table givers on commit drop as
     select
         refunds.client_id,
@@ -239,13 +244,17 @@ begin
         refunds.pos_id,
         refunds.partner_name,
         refunds.redeemed < 0 as is_told,
+        purchases.cheque_id as purchase_id,
+        purchases.seen_at as purchase_seen_at,
+        returned_points.share,
         case
+            when returned_points.refund_id is not null then 0
             when refunds.redeemed < 0 then 1
             when purchases.cheque_id is not null then 3
             else 4
         end as turn,
         case
-            when refunds.redeemed < 0 then -refunds.redeemed
+            when refunds.redeemed < 0 then coalesce(returned_points.within, -refunds.redeemed)
             when purchases.cheque_id is null then abs(refunds.amount)
             else round(
                 purchases.redeemed * least(
@@ -259,10 +268,15 @@ begin
         on
             purchases.client_id = refunds.client_id
             and purchases.cheque_id = refunds.parent_id
+            and (purchases.redeemed > 0 or refunds.redeemed >= 0)
+    left join returned_points
+        on
+            returned_points.client_id = refunds.client_id
+            and returned_points.refund_id = refunds.cheque_id
     where
         refunds.is_refund
         and case
-            when refunds.redeemed < 0 then coalesce(purchases.redeemed, 0) <= 0
+            when refunds.redeemed < 0 then purchases.seen_at is distinct from refunds.seen_at
             else
                 chosen.silent_refunds_give_back is distinct from false
                 and (
@@ -271,8 +285,18 @@ begin
                 )
         end;
 
-    -- Whatever a reading saw of the lots that have lost something, or that have more than was given; where
-    -- refunds may have given points back, also of those that are whole again.
+    create temp table earlier_versions on commit drop as
+    select
+        client_id,
+        component_type,
+        operation_id as lot_id,
+        added,
+        coalesce(remain, 0) as remain,
+        valid_from as seen_at
+    from refresh.scope_history();
+
+    -- Whatever a reading saw of the lots that have lost something, or that have more than was given; also of those that
+    -- are whole again.
     create temp table versions on commit drop as
     with changed as (
         select
@@ -284,14 +308,20 @@ begin
             lots.synced_at
         from lots
         left join (
-            select client_id from returned_points
-            union
-            select client_id from givers
-        ) as returned
-            on returned.client_id = lots.client_id
+            select distinct
+                client_id,
+                component_type,
+                lot_id
+            from earlier_versions
+            where remain <> added
+        ) as changed_once
+            on
+                changed_once.client_id = lots.client_id
+                and changed_once.component_type = lots.component_type
+                and changed_once.lot_id = lots.lot_id
         where
             lots.remain <> lots.added
-            or (returned.client_id is not null and lots.remain is not null)
+            or (lots.remain is not null and changed_once.lot_id is not null)
     )
 
     select
@@ -308,15 +338,14 @@ begin
         lots.component_type,
         lots.lot_id,
         lots.added,
-        coalesce(history.remain, 0) as remain,
-        history.valid_from as seen_at
-    from refresh.scope_history() as history
+        earlier.remain,
+        earlier.seen_at
+    from earlier_versions as earlier
     inner join changed as lots
         on
-            lots.client_id = history.client_id
-            and lots.component_type = history.component_type
-            and lots.lot_id = history.operation_id
-    where history.added > 0 and history.deleted_at is null
+            lots.client_id = earlier.client_id
+            and lots.component_type = earlier.component_type
+            and lots.lot_id = earlier.lot_id
     union all
     select
         lots.client_id,
@@ -338,7 +367,36 @@ begin
             and history.operation_id = former.operation_id
     where history.added > 0 and history.deleted_at is null;
 
-    -- What such refunds gave back to lots: these have more again by the reading that had the refund. It is booked
+    -- There are few publishes and many rows. Its rows tell of the last day of the reading that it was of. open_day: the
+    -- first day whose month no earlier reading had shown to its end.
+    create temp table seen on commit drop as
+    select
+        moments.seen_at,
+        coalesce(
+            max(readings.last_day),
+            (select min(first.last_day) from mart.readings as first where first.feed = 'operations')
+        ) as seen_day,
+        coalesce(
+            date_trunc('month', max(readings.earlier_day) + interval '1 day')::date, '-infinity'
+        ) as open_day
+    from (
+        select seen_at from versions
+        union
+        select seen_at from cheques
+        where is_refund
+    ) as moments
+    left join (
+        select
+            started_at,
+            last_day,
+            lag(last_day) over (order by last_day) as earlier_day
+        from mart.readings
+        where feed = 'operations'
+    ) as readings
+        on readings.started_at <= moments.seen_at
+    group by moments.seen_at;
+
+    -- What refunds gave back to lots: these have more again by the reading that had the refund. It is booked
     -- there, so that what an earlier reading saw stays as it was.
     create temp table changes on commit drop as
     select
@@ -352,32 +410,12 @@ begin
                 order by versions.seen_at
             ), versions.added
         ) as points
-    from versions
-    inner join (select distinct client_id from givers) as clients
-        on clients.client_id = versions.client_id;
+    from versions;
 
     create temp table claimed_rises on commit drop as
-    with known as (
-        select
-            returned_points.client_id,
-            returned_points.seen_at,
-            returned_points.back_seen_at,
-            returned_points.within as points
-        from returned_points
-        where returned_points.seen_at < returned_points.back_seen_at
-    ),
-
-    -- In turn: what is sure, what rows that vanished had taken, and refunds that state no points.
-    claims as (
-        select
-            client_id,
-            back_seen_at as seen_at,
-            0 as turn,
-            null::bigint as refund_id,
-            null::timestamptz as at,
-            points
-        from known
-        union all
+    -- In turn: refunds of known purchases, of unknown ones, what vanished rows had taken, and refunds that state no
+    -- points.
+    with claims as (
         select
             client_id,
             seen_at,
@@ -395,7 +433,6 @@ begin
             null as at,
             abs(coalesce(redeemed, 0)) + greatest(-coalesce(added, 0), 0) as points
         from refresh.scope_vanished()
-        where exists (select from givers where not is_told)
     ),
 
     claimed as (
@@ -428,19 +465,19 @@ begin
                 falls.client_id,
                 falls.component_type,
                 falls.lot_id,
-                known.back_seen_at
-            from known
+                givers.seen_at
+            from givers
             inner join changes as falls
                 on
-                    falls.client_id = known.client_id
-                    and falls.seen_at = known.seen_at
+                    falls.client_id = givers.client_id
+                    and falls.seen_at = givers.purchase_seen_at
                     and falls.points < 0
         ) as fallen
             on
                 fallen.client_id = changes.client_id
                 and fallen.component_type = changes.component_type
                 and fallen.lot_id = changes.lot_id
-                and fallen.back_seen_at = changes.seen_at
+                and fallen.seen_at = changes.seen_at
         where changes.points > 0
         window in_order as (
             partition by changes.client_id, changes.seen_at
@@ -466,7 +503,6 @@ begin
     create temp table returned_to_lots on commit drop as
     select
         givers.client_id,
-        'redeemed' as kind,
         givers.day,
         givers.refund_id,
         givers.is_told,
@@ -490,6 +526,9 @@ begin
         givers.day,
         givers.at,
         givers.seen_at,
+        givers.purchase_id,
+        givers.purchase_seen_at,
+        givers.share,
         givers.points - coalesce(sum(returned_to_lots.points), 0) as points
     from givers
     left join returned_to_lots
@@ -503,62 +542,14 @@ begin
         givers.day,
         givers.at,
         givers.seen_at,
+        givers.purchase_id,
+        givers.purchase_seen_at,
+        givers.share,
         givers.points
     having givers.points > coalesce(sum(returned_to_lots.points), 0);
 
-    -- What a lot has again only by a later reading: then the days that earlier ones told stay as well.
-    insert into returned_to_lots (client_id, kind, component_type, lot_id, seen_at, points)
-    select
-        late.client_id,
-        'unexplained' as kind,
-        late.component_type,
-        late.lot_id,
-        late.seen_at,
-        least(late.points, late.lacking - (late.through - late.points)) as points
-    from (
-        select
-            rises.*,
-            sum(rises.points) over (
-                partition by rises.client_id order by rises.seen_at, rises.lot_id, rises.component_type
-            ) as through,
-            lacking.points as lacking
-        from (
-            select
-                changes.client_id,
-                changes.component_type,
-                changes.lot_id,
-                changes.seen_at,
-                changes.points - coalesce(sum(claimed_rises.points), 0) as points
-            from changes
-            left join claimed_rises
-                on
-                    claimed_rises.client_id = changes.client_id
-                    and claimed_rises.component_type = changes.component_type
-                    and claimed_rises.lot_id = changes.lot_id
-                    and claimed_rises.seen_at = changes.seen_at
-            where changes.points > 0
-            group by
-                changes.client_id,
-                changes.component_type,
-                changes.lot_id,
-                changes.seen_at,
-                changes.points
-        ) as rises
-        inner join (
-            select
-                client_id,
-                min(seen_at) as seen_at,
-                sum(points) as points
-            from unreturned
-            group by client_id
-        ) as lacking
-            on lacking.client_id = rises.client_id and lacking.seen_at < rises.seen_at
-        where rises.points > 0
-    ) as late
-    where late.lacking > late.through - late.points;
-
-    -- What rose again later was not lost for good: the most that was still there later counts, but for what is known to
-    -- have come back since.
+    -- What rose again was not lost for good, if no reading in between had shown the end of a month, or if a row
+    -- vanished: then the most that was still there later counts, but for what is known to have come back since.
     create temp table levels on commit drop as
     select
         client_id,
@@ -567,33 +558,59 @@ begin
         added,
         seen_at,
         back,
-        max(least(added, remain) - back) over (
-            partition by client_id, component_type, lot_id
-            order by seen_at desc
-            rows between unbounded preceding and current row
+        greatest(
+            kept_in_month, least(kept, kept_in_month + all_freed - freed)
         ) as kept
     from (
         select
-            versions.*,
-            coalesce(
-                sum(returned.points) over (
+            *,
+            max(least(added, remain) - back) over (
+                partition by client_id, component_type, lot_id
+                order by seen_at desc
+                rows between unbounded preceding and current row
+            ) as kept,
+            max(least(added, remain) - back) over (
+                partition by client_id, component_type, lot_id, open_day
+                order by seen_at desc
+                rows between unbounded preceding and current row
+            ) as kept_in_month
+        from (
+            select
+                versions.*,
+                seen.open_day,
+                coalesce(sum(returned.points) over until_then, 0) as back,
+                coalesce(sum(returned.freed) over until_then, 0) as freed,
+                coalesce(sum(returned.freed) over of_lot, 0) as all_freed
+            from versions
+            inner join seen on seen.seen_at = versions.seen_at
+            left join (
+                select
+                    client_id,
+                    component_type,
+                    lot_id,
+                    seen_at,
+                    sum(points) filter (where refund_id is not null) as points,
+                    sum(points) filter (where refund_id is null) as freed
+                from claimed_rises
+                group by client_id, component_type, lot_id, seen_at
+            ) as returned
+                on
+                    returned.client_id = versions.client_id
+                    and returned.component_type = versions.component_type
+                    and returned.lot_id = versions.lot_id
+                    and returned.seen_at = versions.seen_at
+            window
+                of_lot as (
+                    partition by versions.client_id, versions.component_type, versions.lot_id
+                ),
+                until_then as (
                     partition by versions.client_id, versions.component_type, versions.lot_id
                     order by versions.seen_at
-                ), 0
-            ) as back
-        from versions
-        left join (
-            select client_id, component_type, lot_id, seen_at, sum(points) as points
-            from returned_to_lots
-            group by client_id, component_type, lot_id, seen_at
-        ) as returned
-            on
-                returned.client_id = versions.client_id
-                and returned.component_type = versions.component_type
-                and returned.lot_id = versions.lot_id
-                and returned.seen_at = versions.seen_at
-    ) as seen_versions;
+                )
+        ) as seen_versions
+    ) as in_months;
 
+    -- Less than nothing was lost where a lot has points again, and no row says why.
     create temp table drops on commit drop as
     select
         client_id,
@@ -631,28 +648,6 @@ begin
         where lots.remain > lots.added
     ) as changes
     where points <> 0;
-
-    -- There are few publishes and many rows. Its rows tell of the last day of the reading that it was of.
-    create temp table seen on commit drop as
-    select
-        moments.seen_at,
-        coalesce(
-            max(readings.last_day),
-            (select min(first.last_day) from mart.readings as first where first.feed = 'operations')
-        ) as seen_day
-    from (
-        select distinct seen_at from drops
-        union
-        select distinct seen_at from excesses
-        union
-        select distinct seen_at from returned_to_lots
-        union
-        select distinct seen_at from cheques
-        where is_refund and redeemed < 0
-    ) as moments
-    left join mart.readings
-        on readings.feed = 'operations' and readings.started_at <= moments.seen_at
-    group by moments.seen_at;
 
     -- Refunds that state no points: they may have taken some from the lots of their cheque, each its
     -- share of what the cheque had cost. Where refunds state their points, such a refund took none.

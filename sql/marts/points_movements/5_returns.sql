@@ -10,7 +10,6 @@ begin
     -- lot_id is null where another lot than those that ended has lost it.
     create temp table regained (
         client_id bigint,
-        cheque_id bigint,
         refund_id bigint,
         seen_at timestamptz,
         back_at timestamptz,
@@ -24,7 +23,6 @@ begin
     insert into regained
     select
         open_refunds.client_id,
-        null as cheque_id,
         open_refunds.refund_id,
         open_refunds.seen_at,
         open_refunds.at as back_at,
@@ -38,6 +36,7 @@ begin
             *,
             sum(points) over (partition by client_id, seen_at order by at, refund_id) as through
         from unreturned
+        where purchase_id is null
     ) as open_refunds
     inner join (
         select
@@ -71,6 +70,7 @@ begin
                     drops.client_id = lot_burns.client_id
                     and drops.component_type = lot_burns.component_type
                     and drops.lot_id = lot_burns.lot_id
+                    and drops.points > 0
             group by
                 lot_burns.client_id,
                 lot_burns.component_type,
@@ -90,54 +90,16 @@ begin
             and burnt.through - burnt.points < open_refunds.through
             and burnt.through > open_refunds.through - open_refunds.points;
 
-    if not exists (select from returned_points where seen_at < back_seen_at) then
-        return;
-    end if;
-
-    -- What refunds gave back after a reading, and the reading that had the refund does not show: lots lost
-    -- it once more in between, or only a cheque states them.
+    -- What refunds of known purchases gave back, and no lot has again by their reading: lots lost it once more in
+    -- between, or only a cheque states them.
     create temp table unseen on commit drop as
-    with risen as (
-        select
-            client_id,
-            seen_at,
-            sum(points) as points
-        from (
-            select
-                client_id,
-                seen_at,
-                remain - lag(remain) over (
-                    partition by client_id, component_type, lot_id order by seen_at
-                ) as points
-            from versions
-        ) as changes
-        where points > 0
-        group by client_id, seen_at
-    )
-
-    select *
-    from (
-        select
-            returned.*,
-            cheque_lots.client_id is not null as has_cheque_lots,
-            least(
-                returned.within, greatest(returned.through - coalesce(risen.points, 0), 0)
-            ) as points_unseen
-        from (
-            select
-                *,
-                sum(within) over (
-                    partition by client_id, back_seen_at order by back_at, refund_id
-                ) as through
-            from returned_points
-            where seen_at < back_seen_at
-        ) as returned
-        left join risen
-            on risen.client_id = returned.client_id and risen.seen_at = returned.back_seen_at
-        left join (select distinct client_id from lots where remain is null) as cheque_lots
-            on cheque_lots.client_id = returned.client_id
-    ) as returned
-    where points_unseen > 0;
+    select
+        unreturned.*,
+        cheque_lots.client_id is not null as has_cheque_lots
+    from unreturned
+    left join (select distinct client_id from lots where remain is null) as cheque_lots
+        on cheque_lots.client_id = unreturned.client_id
+    where unreturned.purchase_seen_at < unreturned.seen_at;
     if exists (select from unseen where has_cheque_lots) then
         perform refresh.ledger_returns_to_used_lots();
     end if;
@@ -165,6 +127,7 @@ begin
         ends_at as expires_at,
         null::numeric as refund_limit,
         null::bigint as of_cheque_id,
+        false as is_told,
         row_number() over (
             partition by client_id order by seen_at, spending_rank
         )::integer as piece
@@ -221,12 +184,7 @@ begin
             cheques.redeemed - coalesce(returned.points, 0) as points
         from clients
         inner join cheques on cheques.client_id = clients.client_id and cheques.redeemed > 0
-        left join (
-            select client_id, cheque_id, sum(within) as points
-            from returned_points
-            where seen_at = back_seen_at
-            group by client_id, cheque_id
-        ) as returned
+        left join netted as returned
             on
                 returned.client_id = cheques.client_id
                 and returned.cheque_id = cheques.cheque_id
@@ -276,9 +234,8 @@ begin
     insert into regained
     select
         client_id,
-        cheque_id,
         refund_id,
-        back_seen_at as seen_at,
+        seen_at,
         back_at,
         back_day,
         component_type,
@@ -293,24 +250,23 @@ begin
         from (
             select
                 unseen.client_id,
-                unseen.cheque_id,
                 unseen.refund_id,
-                unseen.back_seen_at,
-                unseen.back_at,
-                unseen.back_day,
-                unseen.points_unseen,
+                unseen.seen_at,
+                unseen.at as back_at,
+                unseen.day as back_day,
+                unseen.points as points_unseen,
                 used.component_type,
                 used.lot_id,
                 used.spending_rank,
                 round(sum(used.points) * unseen.share, 2) as points
             from unseen
-            inner join seen on seen.seen_at = unseen.back_seen_at
+            inner join seen on seen.seen_at = unseen.seen_at
             inner join used
                 on
                     used.client_id = unseen.client_id
-                    and used.cheque_id = unseen.cheque_id
-                    and used.seen_at < unseen.back_seen_at
-                    and used.ends_at > unseen.back_at
+                    and used.cheque_id = unseen.purchase_id
+                    and used.seen_at < unseen.seen_at
+                    and used.ends_at > unseen.at
             inner join lots
                 on
                     lots.client_id = used.client_id
@@ -319,12 +275,11 @@ begin
                     and lots.expiry_date <= seen.seen_day + 1
             group by
                 unseen.client_id,
-                unseen.cheque_id,
                 unseen.refund_id,
-                unseen.back_seen_at,
-                unseen.back_at,
-                unseen.back_day,
-                unseen.points_unseen,
+                unseen.seen_at,
+                unseen.at,
+                unseen.day,
+                unseen.points,
                 unseen.share,
                 used.component_type,
                 used.lot_id,
@@ -358,16 +313,32 @@ begin
                 seen_at,
                 points
             from drops
+            where points > 0
+            union all
+            select
+                givers.client_id,
+                givers.purchase_seen_at as seen_at,
+                -returned_to_lots.points as points
+            from returned_to_lots
+            inner join givers
+                on
+                    givers.client_id = returned_to_lots.client_id
+                    and givers.refund_id = returned_to_lots.refund_id
+            where givers.turn = 0
             union all
             select
                 cheques.client_id,
                 cheques.seen_at,
-                - greatest(cheques.redeemed - coalesce(given_back.points, 0), 0) as points
+                coalesce(returned.points, 0) - cheques.redeemed as points
             from cheques
-            left join given_back
+            left join (
+                select client_id, cheque_id, sum(within) as points
+                from returned_points
+                group by client_id, cheque_id
+            ) as returned
                 on
-                    given_back.client_id = cheques.client_id
-                    and given_back.cheque_id = cheques.cheque_id
+                    returned.client_id = cheques.client_id
+                    and returned.cheque_id = cheques.cheque_id
             where cheques.redeemed > 0
             union all
             select
@@ -396,22 +367,23 @@ begin
     from (
         select
             unseen.client_id,
-            unseen.cheque_id,
+            unseen.purchase_id as cheque_id,
             unseen.refund_id,
-            unseen.back_seen_at as seen_at,
-            unseen.back_at as at,
-            unseen.back_day as day,
+            unseen.seen_at,
+            unseen.at,
+            unseen.day,
             unseen.share,
             least(
-                unseen.points_unseen,
-                lacking.points - (sum(unseen.points_unseen) over earlier - unseen.points_unseen)
+                unseen.points,
+                lacking.points - (sum(unseen.points) over earlier - unseen.points)
             ) as points
         from unseen
         inner join lacking
-            on lacking.client_id = unseen.client_id and lacking.seen_at = unseen.seen_at
+            on lacking.client_id = unseen.client_id and lacking.seen_at = unseen.purchase_seen_at
         where not unseen.has_cheque_lots
         window earlier as (
-            partition by unseen.client_id, unseen.seen_at order by unseen.back_at, unseen.refund_id
+            partition by unseen.client_id, unseen.purchase_seen_at
+            order by unseen.at, unseen.refund_id
         )
     ) as limited
     where points > 0;
@@ -519,6 +491,7 @@ begin
         losable.points,
         null::numeric as refund_limit,
         null::bigint as of_cheque_id,
+        false as is_told,
         row_number() over (
             partition by candidates.client_id
             order by candidates.back_seen_at, candidates.spending_rank
@@ -555,7 +528,6 @@ begin
 
     select
         events.client_id,
-        events.cheque_id,
         events.refund_id,
         events.seen_at,
         events.at as back_at,

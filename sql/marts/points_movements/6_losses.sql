@@ -205,25 +205,14 @@ begin
             cheques.processed_at + cheques.delay as at,
             cheques.seen_at,
             cheques.redeemed as told,
-            greatest(cheques.redeemed - coalesce(given_back.points, 0), 0)
-            + coalesce(lost_again.points, 0) as points,
+            cheques.redeemed - coalesce(netted.points, 0) as points,
             cheques.cheque_id,
             null::bigint as of_cheque_id,
             cheques.pos_id,
             cheques.partner_name
         from cheques
-        left join given_back
-            on
-                given_back.client_id = cheques.client_id
-                and given_back.cheque_id = cheques.cheque_id
-        left join (
-            select client_id, cheque_id, sum(points) as points
-            from regained
-            group by client_id, cheque_id
-        ) as lost_again
-            on
-                lost_again.client_id = cheques.client_id
-                and lost_again.cheque_id = cheques.cheque_id
+        left join netted
+            on netted.client_id = cheques.client_id and netted.cheque_id = cheques.cheque_id
         where cheques.redeemed > 0
         union all
         select

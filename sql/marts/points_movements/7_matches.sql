@@ -202,8 +202,7 @@ begin
             and former.operation_id = lots.lot_id
     where parts.points > 0;
 
-    -- Points that a refund gave back: stated without its cheque, or not stated at all. Those that lots have again are
-    -- booked there.
+    -- Points that a refund gave back, whether it states them or not. Those that lots have again are booked there.
     insert into piece_rows (
         client_id, spending_rank, seen_at, class, points, starts_at, seen_day, refund_limit, kind,
         is_told, refund_id, of_cheque_id
@@ -214,10 +213,7 @@ begin
         refunds.seen_at,
         3 as class,
         given.points - coalesce(returned.points, 0) as points,
-        case
-            when refunds.redeemed < 0 then refunds.processed_at + refunds.delay
-            else '-infinity'
-        end as starts_at,
+        refunds.processed_at + refunds.delay as starts_at,
         refunds.day as seen_day,
         given.points as refund_limit,
         'redeemed' as kind,
@@ -225,6 +221,8 @@ begin
         refunds.cheque_id as refund_id,
         parents.cheque_id as of_cheque_id
     from cheques as refunds
+    left join givers
+        on givers.client_id = refunds.client_id and givers.refund_id = refunds.cheque_id
     left join cheques as parents
         on
             parents.client_id = refunds.client_id
@@ -244,7 +242,7 @@ begin
     cross join lateral (
         select
             case
-                when refunds.redeemed < 0 then -refunds.redeemed
+                when refunds.redeemed < 0 then givers.points
                 else round(
                     parents.redeemed * least(
                         1, coalesce(abs(refunds.amount) / nullif(abs(parents.amount), 0), 1)
@@ -255,7 +253,7 @@ begin
     where
         refunds.is_refund
         and case
-            when refunds.redeemed < 0 then parents.cheque_id is null
+            when refunds.redeemed < 0 then givers.points > 0
             else
                 parents.cheque_id is not null
                 and chosen.silent_refunds_give_back is distinct from false
@@ -378,33 +376,26 @@ begin
     inner join chosen on not chosen.refunds_state_points
     where is_refund and parent_id is null and added = 0;
 
-    -- What a refund says that it gave back of a cheque. Where the lots show the loss all the same, it
+    -- What one reading had of a purchase together with its refund. Where the lots show the loss all the same, it
     -- was taken when the cheque says, and did not come back.
     insert into event_rows (
         client_id, kind, day, at, seen_at, points, cheque_id, pos_id, partner_name, back_at,
         back_day
     )
     select
-        returned_points.client_id,
+        client_id,
         'redeemed' as kind,
-        returned_points.day,
-        returned_points.at,
+        day,
+        at,
         'infinity' as seen_at,
-        returned_points.within - coalesce(lost_again.points, 0) as points,
-        returned_points.cheque_id,
-        returned_points.pos_id,
-        returned_points.partner_name,
-        returned_points.back_at,
-        returned_points.back_day
+        within as points,
+        cheque_id,
+        pos_id,
+        partner_name,
+        back_at,
+        back_day
     from returned_points
-    left join (
-        select client_id, refund_id, sum(points) as points
-        from regained
-        group by client_id, refund_id
-    ) as lost_again
-        on
-            lost_again.client_id = returned_points.client_id
-            and lost_again.refund_id = returned_points.refund_id;
+    where seen_at = back_seen_at;
 
     create temp table events on commit drop as
     select
@@ -608,10 +599,37 @@ begin
         pieces.points - coalesce(taken.points, 0) as rest
     from pieces
     left join (
-        select client_id, piece, sum(points) as points
+        select
+            client_id,
+            coalesce(refund_piece, piece) as piece,
+            sum(points) as points
         from matched
-        group by client_id, piece
+        group by client_id, coalesce(refund_piece, piece)
     ) as taken on taken.client_id = pieces.client_id and taken.piece = pieces.piece;
+
+    -- What a refund gave back to a lot that only a cheque states.
+    insert into returned_to_lots
+    select
+        refunds.client_id,
+        refunds.seen_day as day,
+        refunds.refund_id,
+        refunds.is_told,
+        case when refunds.is_told then cheques.pos_id end as pos_id,
+        case when refunds.is_told then cheques.partner_name end as partner_name,
+        lots.component_type,
+        lots.lot_id,
+        refunds.seen_at,
+        sum(matched.points) as points
+    from matched
+    inner join pieces as refunds
+        on refunds.client_id = matched.client_id and refunds.piece = matched.refund_piece
+    inner join pieces as lots
+        on lots.client_id = matched.client_id and lots.piece = matched.piece
+    inner join cheques
+        on cheques.client_id = refunds.client_id and cheques.cheque_id = refunds.refund_id
+    group by
+        refunds.client_id, refunds.seen_day, refunds.refund_id, refunds.is_told, cheques.pos_id,
+        cheques.partner_name, lots.component_type, lots.lot_id, refunds.seen_at;
 
     -- What refunds that state no points took of it: each at most its share, the last of them the rest.
     create temp table silent_claws on commit drop as

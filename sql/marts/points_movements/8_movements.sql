@@ -34,7 +34,7 @@ begin
         lot_id
     from lots;
 
-    -- More remains of a lot than was given.
+    -- More remains of a lot than was given, or than a closed month had left of it.
     insert into movements (movement_date, client_id, kind, points, component_type, lot_id)
     select
         greatest(seen.seen_day, lots.issue_date) as movement_date,
@@ -43,7 +43,24 @@ begin
         excesses.points,
         lots.component_type,
         lots.lot_id
-    from excesses
+    from (
+        select
+            client_id,
+            component_type,
+            lot_id,
+            seen_at,
+            points
+        from excesses
+        union all
+        select
+            client_id,
+            component_type,
+            lot_id,
+            seen_at,
+            -points
+        from drops
+        where points < 0
+    ) as excesses
     inner join lots
         on
             lots.client_id = excesses.client_id
@@ -196,12 +213,24 @@ begin
     -- What came back, without a lot.
     insert into movements (movement_date, client_id, kind, points)
     select
-        seen_day as movement_date,
-        client_id,
-        kind,
-        points - rest as points
+        leftovers.seen_day as movement_date,
+        leftovers.client_id,
+        leftovers.kind,
+        leftovers.points - leftovers.rest - coalesce(placed.points, 0) as points
     from leftovers
-    where class = 3 and not is_told and points > rest;
+    left join (
+        select
+            client_id,
+            refund_piece,
+            sum(points) as points
+        from matched
+        group by client_id, refund_piece
+    ) as placed
+        on placed.client_id = leftovers.client_id and placed.refund_piece = leftovers.piece
+    where
+        leftovers.class = 3
+        and not leftovers.is_told
+        and leftovers.points - leftovers.rest > coalesce(placed.points, 0);
 
     -- What refunds say that they gave back: to a lot, where it has it again, or lost it once more.
     insert into movements (
@@ -249,17 +278,16 @@ begin
     where regained.lot_id is not null
     union all
     select
-        coalesce(returned_to_lots.day, seen.seen_day) as movement_date,
+        returned_to_lots.day as movement_date,
         returned_to_lots.client_id,
-        returned_to_lots.kind,
+        'redeemed' as kind,
         returned_to_lots.points,
         returned_to_lots.pos_id,
         returned_to_lots.partner_name,
         returned_to_lots.component_type,
         returned_to_lots.lot_id,
         case when returned_to_lots.is_told then returned_to_lots.refund_id end as cheque_id
-    from returned_to_lots
-    inner join seen on seen.seen_at = returned_to_lots.seen_at;
+    from returned_to_lots;
 
     insert into movements (movement_date, client_id, kind, points)
     select
