@@ -15,6 +15,7 @@
 -- record changes: record_movements
 
 drop function if exists refresh.points_ledger cascade;
+drop function if exists refresh.ledger_returns_to_lots;
 -- The ledger, step by step. Each step is stored: in one statement, the planner would guess at what comes
 -- of a dozen joins. Steps are joined by hash alone, for it knows what a usual client has, and would
 -- compare the rows of one with a very long history with each other.

@@ -2,6 +2,7 @@
 -- passes, each of which takes an event or finishes a piece at every step, so that a client with a hundred
 -- thousand rows takes seconds. In plain SQL, lots of different lifetimes have to be compared with each other.
 drop function if exists refresh.allocate cascade;
+drop function if exists refresh.allocated cascade;
 drop type if exists refresh.client_pieces cascade;
 drop type if exists refresh.client_events cascade;
 drop type if exists refresh.allocation cascade;

@@ -190,13 +190,14 @@ begin
             back.piece,
             back.points,
             starts.at as starts_at,
-            ends.at as ends_at,
+            case when starts.at < ends.at then ends.at else ends.expires_at end as ends_at,
             row_number() over (order by back.piece, starts.at, back.n) as place
         from unnest(matches)
         with ordinality as back (piece, event, points, refund_piece, n)
         inner join unnest(pieces.starts_at) with ordinality as starts (at, piece)
             on starts.piece = back.refund_piece
-        inner join unnest(pieces.ends_at) with ordinality as ends (at, piece)
+        inner join unnest(pieces.ends_at, pieces.expires_at)
+        with ordinality as ends (at, expires_at, piece)
             on ends.piece = back.piece
     )
 

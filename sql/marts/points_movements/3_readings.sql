@@ -404,6 +404,8 @@ begin
         versions.component_type,
         versions.lot_id,
         versions.seen_at,
+        versions.added,
+        least(versions.added, versions.remain) as level,
         least(versions.added, versions.remain) - coalesce(
             lag(least(versions.added, versions.remain)) over (
                 partition by versions.client_id, versions.component_type, versions.lot_id
@@ -549,8 +551,56 @@ begin
     having givers.points > coalesce(sum(returned_to_lots.points), 0);
 
     -- What rose again was not lost for good, if no reading in between had shown the end of a month, or if a row
-    -- vanished: then the most that was still there later counts, but for what is known to have come back since.
+    -- vanished: then the most that was still there later counts, but for what is known to have come back since. Few lots
+    -- have points again.
     create temp table levels on commit drop as
+    with rising as (
+        select distinct
+            client_id,
+            component_type,
+            lot_id
+        from changes
+        where points > 0
+    ),
+
+    of_readings as (
+        select
+            changes.*,
+            seen.open_day,
+            coalesce(sum(returned.points) over until_then, 0) as back,
+            coalesce(sum(returned.freed) over until_then, 0) as freed,
+            coalesce(sum(returned.freed) over of_lot, 0) as all_freed
+        from changes
+        inner join rising
+            on
+                rising.client_id = changes.client_id
+                and rising.component_type = changes.component_type
+                and rising.lot_id = changes.lot_id
+        inner join seen on seen.seen_at = changes.seen_at
+        left join (
+            select
+                client_id,
+                component_type,
+                lot_id,
+                seen_at,
+                sum(points) filter (where refund_id is not null) as points,
+                sum(points) filter (where refund_id is null) as freed
+            from claimed_rises
+            group by client_id, component_type, lot_id, seen_at
+        ) as returned
+            on
+                returned.client_id = changes.client_id
+                and returned.component_type = changes.component_type
+                and returned.lot_id = changes.lot_id
+                and returned.seen_at = changes.seen_at
+        window
+            of_lot as (partition by changes.client_id, changes.component_type, changes.lot_id),
+            until_then as (
+                partition by changes.client_id, changes.component_type, changes.lot_id
+                order by changes.seen_at
+            )
+    )
+
     select
         client_id,
         component_type,
@@ -558,56 +608,21 @@ begin
         added,
         seen_at,
         back,
-        greatest(
-            kept_in_month, least(kept, kept_in_month + all_freed - freed)
-        ) as kept
+        greatest(kept_in_month, least(kept, kept_in_month + all_freed - freed)) as kept
     from (
         select
             *,
-            max(least(added, remain) - back) over (
+            max(level - back) over (
                 partition by client_id, component_type, lot_id
                 order by seen_at desc
                 rows between unbounded preceding and current row
             ) as kept,
-            max(least(added, remain) - back) over (
+            max(level - back) over (
                 partition by client_id, component_type, lot_id, open_day
                 order by seen_at desc
                 rows between unbounded preceding and current row
             ) as kept_in_month
-        from (
-            select
-                versions.*,
-                seen.open_day,
-                coalesce(sum(returned.points) over until_then, 0) as back,
-                coalesce(sum(returned.freed) over until_then, 0) as freed,
-                coalesce(sum(returned.freed) over of_lot, 0) as all_freed
-            from versions
-            inner join seen on seen.seen_at = versions.seen_at
-            left join (
-                select
-                    client_id,
-                    component_type,
-                    lot_id,
-                    seen_at,
-                    sum(points) filter (where refund_id is not null) as points,
-                    sum(points) filter (where refund_id is null) as freed
-                from claimed_rises
-                group by client_id, component_type, lot_id, seen_at
-            ) as returned
-                on
-                    returned.client_id = versions.client_id
-                    and returned.component_type = versions.component_type
-                    and returned.lot_id = versions.lot_id
-                    and returned.seen_at = versions.seen_at
-            window
-                of_lot as (
-                    partition by versions.client_id, versions.component_type, versions.lot_id
-                ),
-                until_then as (
-                    partition by versions.client_id, versions.component_type, versions.lot_id
-                    order by versions.seen_at
-                )
-        ) as seen_versions
+        from of_readings
     ) as in_months;
 
     -- Less than nothing was lost where a lot has points again, and no row says why.
@@ -621,7 +636,28 @@ begin
         coalesce(
             lag(kept) over (partition by client_id, component_type, lot_id order by seen_at), added
         ) - kept as points
-    from levels;
+    from levels
+    union all
+    select
+        changes.client_id,
+        changes.component_type,
+        changes.lot_id,
+        changes.seen_at,
+        changes.level,
+        -changes.points as points
+    from changes
+    left join (
+        select distinct
+            client_id,
+            component_type,
+            lot_id
+        from levels
+    ) as rising
+        on
+            rising.client_id = changes.client_id
+            and rising.component_type = changes.component_type
+            and rising.lot_id = changes.lot_id
+    where rising.lot_id is null;
 
     -- More remains of a lot than was given: by how much, reading by reading. A change of another field is
     -- another version of the lot, and moves none of it.

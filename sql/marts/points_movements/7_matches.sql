@@ -135,7 +135,7 @@ begin
     -- No row states what remains of these. The share of a refund can be redeemed only before it.
     insert into piece_rows (
         client_id, component_type, lot_id, spending_rank, seen_at, class, is_ending, points,
-        starts_at, ends_at, expiry_date, refund_day, refund_limit, refund_id
+        starts_at, ends_at, expires_at, expiry_date, refund_day, refund_limit, refund_id
     )
     select
         lots.client_id,
@@ -148,6 +148,7 @@ begin
         parts.points,
         lots.starts_at,
         least(lots.ends_at, parts.refunded_at) as ends_at,
+        lots.ends_at as expires_at,
         case when lots.expiry_date <= chosen.operations_day then lots.expiry_date end as expiry_date,
         parts.refund_day,
         case when parts.refund_day is not null then parts.points end as refund_limit,
@@ -593,10 +594,12 @@ begin
         )
         and lots.expiry_date <= seen.seen_day + 1;
 
+    -- came_back: given back to a lot after the refund that may have taken this piece of it.
     create temp table leftovers on commit drop as
     select
         pieces.*,
-        pieces.points - coalesce(taken.points, 0) as rest
+        pieces.points - coalesce(taken.points, 0) as rest,
+        coalesce(returned.points, 0) as came_back
     from pieces
     left join (
         select
@@ -605,7 +608,20 @@ begin
             sum(points) as points
         from matched
         group by client_id, coalesce(refund_piece, piece)
-    ) as taken on taken.client_id = pieces.client_id and taken.piece = pieces.piece;
+    ) as taken on taken.client_id = pieces.client_id and taken.piece = pieces.piece
+    left join (
+        select
+            matched.client_id,
+            matched.piece,
+            sum(matched.points) as points
+        from matched
+        inner join pieces as lots
+            on lots.client_id = matched.client_id and lots.piece = matched.piece
+        inner join pieces as refunds
+            on refunds.client_id = matched.client_id and refunds.piece = matched.refund_piece
+        where refunds.starts_at >= lots.ends_at
+        group by matched.client_id, matched.piece
+    ) as returned on returned.client_id = pieces.client_id and returned.piece = pieces.piece;
 
     -- What a refund gave back to a lot that only a cheque states.
     insert into returned_to_lots
@@ -666,7 +682,9 @@ begin
             select
                 case
                     when not leftovers.is_ending then leftovers.rest
-                    else least(leftovers.rest, leftovers.refund_limit)
+                    else least(
+                        greatest(leftovers.rest - leftovers.came_back, 0), leftovers.refund_limit
+                    )
                 end as taken
         ) as limits
         where leftovers.refund_day is not null
