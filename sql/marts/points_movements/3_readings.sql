@@ -233,7 +233,7 @@ begin
     group by client_id, cheque_id;
 
     -- Refunds that gave points back, or may have, of what other readings had: those that state points, and those that
-    -- state none. points: the most that they gave back. turn: of several, those that are known best come first.
+    -- state none. points: the most that they gave back, is_sure: no less. turn: of several, those that are known best come first.
     create temp table givers on commit drop as
     select
         refunds.client_id,
@@ -244,9 +244,13 @@ begin
         refunds.pos_id,
         refunds.partner_name,
         refunds.redeemed < 0 as is_told,
+        refunds.redeemed < 0
+        or (chosen.silent_refunds_give_back is true and purchases.cheque_id is not null) as is_sure,
         purchases.cheque_id as purchase_id,
         purchases.seen_at as purchase_seen_at,
-        returned_points.share,
+        least(
+            1, coalesce(abs(refunds.amount) / nullif(abs(purchases.amount), 0), 1)
+        ) as share,
         case
             when returned_points.refund_id is not null then 0
             when refunds.redeemed < 0 then 1
@@ -520,7 +524,7 @@ begin
             givers.client_id = claimed_rises.client_id
             and givers.refund_id = claimed_rises.refund_id;
 
-    -- What refunds state that they gave back, and no lot has again by their reading.
+    -- What refunds gave back for sure, and no lot has again by their reading.
     create temp table unreturned on commit drop as
     select
         givers.client_id,
@@ -531,13 +535,14 @@ begin
         givers.purchase_id,
         givers.purchase_seen_at,
         givers.share,
+        givers.is_told,
         givers.points - coalesce(sum(returned_to_lots.points), 0) as points
     from givers
     left join returned_to_lots
         on
             returned_to_lots.client_id = givers.client_id
             and returned_to_lots.refund_id = givers.refund_id
-    where givers.is_told
+    where givers.is_sure
     group by
         givers.client_id,
         givers.refund_id,
@@ -547,6 +552,7 @@ begin
         givers.purchase_id,
         givers.purchase_seen_at,
         givers.share,
+        givers.is_told,
         givers.points
     having givers.points > coalesce(sum(returned_to_lots.points), 0);
 

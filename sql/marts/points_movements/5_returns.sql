@@ -324,7 +324,7 @@ begin
                 on
                     givers.client_id = returned_to_lots.client_id
                     and givers.refund_id = returned_to_lots.refund_id
-            where givers.turn = 0
+            where givers.is_sure and givers.purchase_id is not null
             union all
             select
                 cheques.client_id,
@@ -332,8 +332,13 @@ begin
                 coalesce(returned.points, 0) - cheques.redeemed as points
             from cheques
             left join (
-                select client_id, cheque_id, sum(within) as points
-                from returned_points
+                select client_id, cheque_id, sum(points) as points
+                from (
+                    select client_id, cheque_id, points from netted
+                    union all
+                    select client_id, purchase_id, points from givers
+                    where is_sure
+                ) as sure
                 group by client_id, cheque_id
             ) as returned
                 on
@@ -373,6 +378,7 @@ begin
             unseen.at,
             unseen.day,
             unseen.share,
+            unseen.is_told,
             least(
                 unseen.points,
                 lacking.points - (sum(unseen.points) over earlier - unseen.points)
@@ -558,6 +564,7 @@ begin
             from matches
             group by client_id, event
         ) as known on known.client_id = events.client_id and known.event = events.event
+        where events.is_told
     ) as parts
         on
             parts.client_id = events.client_id

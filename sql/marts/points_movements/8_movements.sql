@@ -267,11 +267,11 @@ begin
         refunds.client_id,
         'redeemed' as kind,
         regained.points,
-        refunds.pos_id,
-        refunds.partner_name,
+        case when refunds.redeemed < 0 then refunds.pos_id end as pos_id,
+        case when refunds.redeemed < 0 then refunds.partner_name end as partner_name,
         regained.component_type,
         regained.lot_id,
-        refunds.cheque_id
+        case when refunds.redeemed < 0 then refunds.cheque_id end as cheque_id
     from regained
     inner join cheques as refunds
         on refunds.client_id = regained.client_id and refunds.cheque_id = regained.refund_id
