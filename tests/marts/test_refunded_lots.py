@@ -428,6 +428,35 @@ def test_what_was_given_back_to_a_lot_that_had_been_emptied_since_is_of_that_lot
     assert _owed(story, SECOND) == owed
 
 
+def test_what_silent_refunds_gave_back_by_convention_is_not_taken_by_an_earlier_refund(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    """It came back after the refund of its own cheque, or expired with a lot seen empty."""
+    of_a_cheque, ended = 1, 2
+    with warehouse.connect(autocommit=True) as session:
+        session.execute("update mart.parameters set silent_refunds_give_back = true")
+    with empty_world(START, datetime(2026, 3, 1, 1)) as simulator:
+        story = Story(simulator, warehouse, tmp_path)
+        for client in (of_a_cheque, ended):
+            story.author.client(client, "2026-03-01T01:00:00", [{"Card": client}])
+            add_cheque(story, client, 1, 4, 500, Redeemed=Decimal(50))
+        add_cheque(story, of_a_cheque, 0, 2, 1000, Added=Decimal(50))
+        _lot(story, ended, 1, 50, ends="2026-03-10T12:00:00", ChequeId=None, Remain=Decimal(0))
+        story.sync_day(FIRST)
+        add_cheque(story, of_a_cheque, 2, 7, -1000, Refund=True)
+        add_cheque(story, of_a_cheque, 3, 8, -500, Refund=True, Parent=of_a_cheque * 100 + 1)
+        add_cheque(story, ended, 2, 7, -500, Refund=True, Parent=ended * 100 + 1)
+        story.sync_day(SECOND)
+    assert taken(story, of_a_cheque) == [
+        (date(2026, 3, 4), "redeemed", 100, -50), (date(2026, 3, 8), "redeemed", 100, 50),
+    ]  # fmt: skip
+    assert taken(story, ended) == [
+        (date(2026, 3, 4), "redeemed", 1, -50),
+        (date(2026, 3, 7), "redeemed", 1, 50),
+        (date(2026, 3, 10), "expired", 1, -50),
+    ]
+
+
 def test_what_was_redeemed_later_on_the_expiry_day_did_not_expire(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
