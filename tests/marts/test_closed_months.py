@@ -29,6 +29,8 @@ CLIENTS = range(1, 15)
 OF_A_CHEQUE, NAMELESS, SILENT, TWICE, *OTHERS = CLIENTS
 NAMED_LATER, LOST_LATER, ENDED_LATER, SILENT_LATER, SHOWN_LATER, *OTHERS = OTHERS
 SILENT_AGAIN, RISEN, TWO_ROWS, AGAIN, ENDED = OTHERS
+# The one is merged into the other before the third reading.
+MOVED, INTO = 15, 16
 
 
 class Readings(NamedTuple):
@@ -70,6 +72,7 @@ def readings(
         add_cheque(story, TWO_ROWS, 2, 5, 900, month=6, Redeemed=Decimal(20))
         _set(lots, {(TWO_ROWS, 1): 0, (TWO_ROWS, 2): 10, (SHOWN_LATER, 1): 60})
         _set(lots, {(SILENT_AGAIN, 1): 60, (RISEN, 1): 60})
+        story.simulator.world.merge(MOVED, INTO)
         story.sync_day(MID_JUNE)
         found[MID_JUNE] = known(story, CLIENTS)
         _refund(story, TWO_ROWS, 3, 20, month=6, Redeemed=Decimal(-40))
@@ -82,10 +85,11 @@ def readings(
 def _write_march(story: Story) -> dict[tuple[int, int], Entry]:
     """Purchases, and lots by client and number as the reading of March sees them."""
     lots = {}
-    for client in CLIENTS:
+    for client in (*CLIENTS, MOVED, INTO):
         story.author.client(client, "2026-03-01T01:00:00", [{"Card": client}])
-        add_cheque(story, client, 0, 2, 3000, Added=Decimal(100))
-    for client in CLIENTS:
+        if client != INTO:
+            add_cheque(story, client, 0, 2, 3000, Added=Decimal(100))
+    for client in (*CLIENTS, MOVED):
         if client not in (OF_A_CHEQUE, NAMELESS, SILENT, TWICE, TWO_ROWS, AGAIN):
             lots[client, 1] = _lot(story, client, 1, 60)
         if client != TWO_ROWS:
@@ -109,7 +113,7 @@ def _write_april(story: Story, lots: dict[tuple[int, int], Entry]) -> None:
     _refund(story, TWICE, 2, 20, Redeemed=Decimal(-30))
     add_cheque(story, TWICE, 3, 25, 500, month=4, Redeemed=Decimal(70))
     _refund(story, NAMED_LATER, 2, 20, Redeemed=Decimal(-60))
-    _set(lots, {(LOST_LATER, 1): 0, (ENDED_LATER, 1): 0})
+    _set(lots, {(LOST_LATER, 1): 0, (ENDED_LATER, 1): 0, (MOVED, 1): 0})
     _refund(story, SILENT_LATER, 2, 20)
     _refund(story, SHOWN_LATER, 2, 20, Redeemed=Decimal(-60))
     _refund(story, SILENT_AGAIN, 2, 20)

@@ -463,7 +463,9 @@ begin
                 array_agg(
                     case
                         -- Of a lot that comes late, no earlier reading showed anything.
-                        when lots.first_seen_at < pieces.seen_at or pieces.class = 3
+                        when
+                            least(lots.first_seen_at, gone_first.first_seen_at) < pieces.seen_at
+                            or pieces.class = 3
                             then seen.open_day::timestamp at time zone chosen.timezone
                         else '-infinity'
                     end order by pieces.piece
@@ -485,6 +487,10 @@ begin
                 lots.client_id = pieces.client_id
                 and lots.component_type = pieces.component_type
                 and lots.lot_id = pieces.lot_id
+        left join gone_first
+            on
+                gone_first.component_type = pieces.component_type
+                and gone_first.operation_id = pieces.lot_id
         left join events
             on
                 events.client_id = pieces.client_id
