@@ -1,4 +1,4 @@
-"""Monthly partitions, created ahead and on demand; there is no default partition.
+"""Monthly partitions, created on demand; there is no default partition.
 
 A function of the owner creates them (`sync.make_month`), so that the user of a sync need not own
 the tables. Only months with plausible dates get one: a table for each month since 1753 would slow
@@ -14,7 +14,6 @@ from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Session
 from lcm_pipeline.warehouse.queries import fetch_column, fetch_value, query
 
-MONTHS_AHEAD = 3
 # The transform quarantines rows of the future already; this limit protects against any caller.
 MAX_YEARS_AHEAD = 10
 
@@ -59,12 +58,10 @@ def ensure_partitions(
     return [_make(session, schema, table, month) for month in missing]
 
 
-def months_ahead(session: Session) -> list[date]:
-    """This month and the next MONTHS_AHEAD months, so that loads find their partitions."""
-    months = [_this_month(session)]
-    for _ in range(MONTHS_AHEAD):
-        months.append(next_month(months[-1]))
-    return months
+def months_of_now(session: Session) -> list[date]:
+    """The months of `now()` in a transaction that begins soon: this month, and the next one."""
+    this = _this_month(session)
+    return [this, next_month(this)]
 
 
 def month_of_partition(name: str) -> date:

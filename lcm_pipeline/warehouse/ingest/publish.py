@@ -35,7 +35,7 @@ from lcm_pipeline.warehouse.ingest.merge import TaskRange
 from lcm_pipeline.warehouse.ingest.runs import Run
 from lcm_pipeline.warehouse.ingest.staging import analyze_staged, index_staged, staging_of
 from lcm_pipeline.warehouse.ingest.state import read_kept_from
-from lcm_pipeline.warehouse.partitions import MonthsRefusedError, ensure_partitions, months_ahead
+from lcm_pipeline.warehouse.partitions import MonthsRefusedError, ensure_partitions, months_of_now
 from lcm_pipeline.warehouse.queries import composed, fetch_column, fetch_value, query
 from lcm_pipeline.warehouse.redaction import redact_rows
 from lcm_pipeline.warehouse.sessions import analyze, grant_memory
@@ -244,13 +244,12 @@ class _Publication:
         return bool(status == "published")
 
     def _prepare_partitions(self, table: CoreTable, months: Sequence[date]) -> None:
-        ahead = months_ahead(self.session)
         if table.has_history:
-            ensure_partitions(self.session, "history", table.name, ahead)
+            ensure_partitions(self.session, "history", table.name, months_of_now(self.session))
         if table.date_column is None:
             return
         try:
-            ensure_partitions(self.session, "core", table.name, [*months, *ahead])
+            ensure_partitions(self.session, "core", table.name, months)
         except MonthsRefusedError as refused:
             # The transform quarantines such rows; these were staged by an older version.
             raise PublishRefusedError(
