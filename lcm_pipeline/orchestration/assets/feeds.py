@@ -45,12 +45,13 @@ def _specs(feed: Feed) -> list[dg.AssetSpec]:
 
 
 def _op_tags(feed: Feed) -> dict[str, str]:
-    # Dagster starts the step with the higher priority first.
+    # Dagster starts the step with the higher priority first: the roster, then checks and marts that
+    # are due, which have 0, as a client feed is still being read when its step begins.
     position = CLIENT_FEEDS.index(feed) if feed in CLIENT_FEEDS else -len(CLIENT_FEEDS)
     # Celery's queue too, on RabbitMQ; on Redis 3 to 5 are one queue, in the order of submission.
     # All other steps have 5.
     in_queue = min(5, max(3, 5 - position))
-    return {"dagster/priority": str(-position), "dagster-celery/priority": str(in_queue)}
+    return {"dagster/priority": str(-1 - position), "dagster-celery/priority": str(in_queue)}
 
 
 def _build_step(feed: Feed) -> dg.AssetsDefinition:
