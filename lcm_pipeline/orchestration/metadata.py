@@ -21,7 +21,9 @@ _MARKUP = re.compile(r"([\\`*_{}\[\]()#!|<>&~])")
 def feed_metadata(sync: SyncResource, report: SyncReport, asset: str) -> dict[str, Any]:
     """The metadata of an asset of a feed: counts, and a few rows of the window's days."""
     feed = feed_named(report.feed)
-    columns, rows = sample_rows(sync.warehouse, feed.table_of(asset), report.window)
+    columns, rows = sync.session.run(
+        lambda session: sample_rows(session, feed.table_of(asset), report.window)
+    )
     # Texts of the source are shortened, and escaped for Markdown.
     cells = [
         [_MARKUP.sub(r"\\\1", shorten(cell)) if isinstance(cell, str) else cell for cell in row]

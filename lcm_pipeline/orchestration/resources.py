@@ -23,7 +23,7 @@ from lcm_pipeline.warehouse.access.dictionary import DescribedColumn, describe
 from lcm_pipeline.warehouse.access.rights import require_new_months
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.preparation import programme_warehouse
-from lcm_pipeline.warehouse.sessions import run_again_if_lost
+from lcm_pipeline.warehouse.sessions import ReconnectingSession, run_again_if_lost
 
 # Steps in this pool wait for each other, see dagster.yaml.
 POOL = "loyalty_api"
@@ -114,6 +114,14 @@ class SyncResource:
         """The columns of the database with their comments, queried once in a run."""
         return describe(self.warehouse)
 
+    @cached_property
+    def session(self) -> ReconnectingSession:
+        """The session in which the steps of this process check what is stored and refresh marts.
+
+        A session of its own costs a step more than most of its queries.
+        """
+        return self._cleanup.enter_context(ReconnectingSession(self.warehouse, "lcm steps"))
+
     def sync_feed(self, feed: Feed, window: Window, selection: RunSelection) -> SyncReport:
         """Sync a feed. The roster also begins the client feeds that this process will sync.
 
@@ -156,7 +164,7 @@ class SyncResource:
         return self._commands[window]
 
     def close(self) -> None:
-        """Cancel the feeds that no step has waited for."""
+        """Cancel the feeds that no step has waited for, and close the session of the steps."""
         self._cleanup.close()
 
     def _await_report(

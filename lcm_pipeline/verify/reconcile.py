@@ -9,7 +9,7 @@ from typing import NamedTuple
 from lcm_pipeline.feeds import CLIENT_FEEDS, Feed
 from lcm_pipeline.model.errors import UserError
 from lcm_pipeline.model.windows import Window
-from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.queries import composed, fetch_count, query
 
 MAX_LISTED = 20
@@ -48,23 +48,23 @@ class WindowCompleteness(NamedTuple):
     deferred: int = 0
 
 
-def totals_differing(warehouse: Warehouse, feed: Feed) -> TotalDifferences:
+def totals_differing(session: Session, feed: Feed) -> TotalDifferences:
     """The clients of a feed whose source total is not live rows plus quarantine."""
     table = feed.main_table
     if feed.is_by_day:
         statement = composed("totals_of_days", table=table.name)
     else:
         statement = composed("totals_of_clients", table=table.name, day=table.date_column or "")
-    with warehouse.connect() as session:
-        values = {"feed": feed.name, "table_name": table.name}
-        rows = session.execute(statement, values).fetchall()
+    values = {"feed": feed.name, "table_name": table.name}
+    rows = session.execute(statement, values).fetchall()
     listed = [TotalDifference(str(row[0]), *row[1:]) for row in rows[:MAX_LISTED]]
     return TotalDifferences(len(rows), listed)
 
 
 def feeds_that_differ(warehouse: Warehouse) -> list[str]:
     """The client feeds whose totals differ: the marts that are built on them are blocked."""
-    return [feed.name for feed in CLIENT_FEEDS if totals_differing(warehouse, feed).total]
+    with warehouse.connect() as session:
+        return [feed.name for feed in CLIENT_FEEDS if totals_differing(session, feed).total]
 
 
 def require_totals_for_removal(warehouse: Warehouse) -> None:
@@ -76,45 +76,40 @@ def require_totals_for_removal(warehouse: Warehouse) -> None:
         )
 
 
-def duplicate_keys(warehouse: Warehouse, feed: Feed) -> int:
+def duplicate_keys(session: Session, feed: Feed) -> int:
     """Number of rows that are live twice: with equal keys, apart from the business day."""
     count = 0
-    with warehouse.connect() as session:
-        for table in feed.tables:
-            # A key without a day is the primary key; a snapshot has a row for each of its days.
-            if table.date_column is None or table.is_snapshot:
-                continue
-            statement = composed("count_duplicate_keys", table=table.name, key=table.identity)
-            count += fetch_count(session, statement)
+    for table in feed.tables:
+        # A key without a day is the primary key; a snapshot has a row for each of its days.
+        if table.date_column is None or table.is_snapshot:
+            continue
+        statement = composed("count_duplicate_keys", table=table.name, key=table.identity)
+        count += fetch_count(session, statement)
     return count
 
 
-def shared_keys(warehouse: Warehouse, feed: Feed) -> int:
+def shared_keys(session: Session, feed: Feed) -> int:
     """Number of rows that are live under two clients at once.
 
     A merge of cards moves rows to another client; the source may have reported half of one.
     """
     count = 0
-    with warehouse.connect() as session:
-        for table in feed.tables:
-            if not table.moves_between_clients:
-                continue
-            key = tuple(name for name in table.key if name != "client_id")
-            statement = composed("count_shared_keys", table=table.name, key=key)
-            count += fetch_count(session, statement)
+    for table in feed.tables:
+        if not table.moves_between_clients:
+            continue
+        key = tuple(name for name in table.key if name != "client_id")
+        statement = composed("count_shared_keys", table=table.name, key=key)
+        count += fetch_count(session, statement)
     return count
 
 
-def orphans(warehouse: Warehouse, feed: Feed) -> int:
+def orphans(session: Session, feed: Feed) -> int:
     """Number of live rows whose client is not in the roster."""
-    with warehouse.connect() as session:
-        statement = composed("count_orphans", table=feed.main_table.name)
-        return fetch_count(session, statement)
+    return fetch_count(session, composed("count_orphans", table=feed.main_table.name))
 
 
-def completeness(warehouse: Warehouse, feed: Feed, window: Window) -> WindowCompleteness:
+def completeness(session: Session, feed: Feed, window: Window) -> WindowCompleteness:
     """How many clients the last day of the window has, and how many of them are missing."""
     values = {"feed": feed.name, "first": window.first, "last": window.last}
-    with warehouse.connect() as session:
-        row = session.execute(query("completeness"), values).fetchone()
+    row = session.execute(query("completeness"), values).fetchone()
     return WindowCompleteness(*row) if row else WindowCompleteness(0, 0)

@@ -10,7 +10,6 @@ from typing import Any
 from lcm_pipeline.feeds import CLIENT_FEEDS, REGISTRATIONS, feed_named
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.sync.engine import SyncEngine
-from lcm_pipeline.verify.reconcile import duplicate_keys, orphans, totals_differing
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from tests.fuzz.drawing import HARMLESS
@@ -33,6 +32,7 @@ from tests.fuzz.scene import (
 from tests.fuzz.server import Key, Orders
 from tests.fuzz.verdicts import Verdict
 from tests.oracle import Difference
+from tests.reconciling import duplicate_keys, orphans, totals_differing
 
 CLIENT_ENDPOINTS = ("OperationHistory", "LeadsPagingInfo", "ClientFavoriteDataInfo")
 _ENDPOINT_OF_FEED = {feed: endpoint for endpoint, feed in FEED_OF_ENDPOINT.items()}

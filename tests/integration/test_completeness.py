@@ -16,11 +16,12 @@ from lcm_pipeline.settings import Settings
 from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.sync.engine import SyncEngine
-from lcm_pipeline.verify.reconcile import WindowCompleteness, completeness
+from lcm_pipeline.verify.reconcile import WindowCompleteness
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.migrations import migrate
 from tests.conftest import MakeSettings, Programme
+from tests.reconciling import completeness
 from tests.syncing import FEEDS, overview_of, registered_by, sync_everything
 
 OPENING = date(2026, 3, 1)

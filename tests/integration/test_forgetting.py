@@ -21,7 +21,6 @@ from lcm_pipeline.model.pseudonyms import Pseudonyms
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.errors import SyncError
-from lcm_pipeline.verify.reconcile import totals_differing
 from lcm_pipeline.warehouse import locks
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.ingest import tasks
@@ -43,6 +42,7 @@ from tests.commands import run
 from tests.conftest import MakeSettings, Programme
 from tests.databases import cut, dump, fetch_value
 from tests.marts.life import assert_as_if_computed_anew
+from tests.reconciling import totals_differing
 from tests.syncing import FEEDS, MARCH, MARCH_OPTIONS, sync_everything
 
 KEY = b"a key of sixteen bytes or more"

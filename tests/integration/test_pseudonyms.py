@@ -19,7 +19,6 @@ from lcm_pipeline.model.tasks import Outcome
 from lcm_pipeline.settings import Settings
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.sync.engine import SyncEngine
-from lcm_pipeline.verify.reconcile import totals_differing
 from lcm_pipeline.verify.verify import verify_clients
 from lcm_pipeline.warehouse import lock_waits
 from lcm_pipeline.warehouse.connection import Session, Warehouse
@@ -40,6 +39,7 @@ from tests.conftest import MakeSettings, Programme
 from tests.databases import backend_of, cut, dump, fetch_value
 from tests.ledger import claim_clients
 from tests.outbox import ask_for, statuses, write_back
+from tests.reconciling import totals_differing
 from tests.syncing import FEEDS, MARCH, MARCH_OPTIONS, sync_everything
 from tests.waiting import PATIENCE, wait_for
 

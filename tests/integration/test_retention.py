@@ -21,7 +21,6 @@ from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.sync.progress import LoggedProgress
-from lcm_pipeline.verify.reconcile import totals_differing
 from lcm_pipeline.verify.verify import verify_clients
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.ingest.resets import reset_clients
@@ -39,6 +38,7 @@ from tests.commands import run
 from tests.conftest import MakeSettings, Programme
 from tests.databases import fetch_rows, fetch_value
 from tests.marts.life import assert_as_if_computed_anew
+from tests.reconciling import totals_differing
 from tests.reporting.reading_pages import Page
 from tests.syncing import FEEDS, sync_everything
 

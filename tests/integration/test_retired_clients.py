@@ -17,7 +17,6 @@ from lcm_pipeline.model.windows import Window
 from lcm_pipeline.settings import load_settings
 from lcm_pipeline.sync import run as sync_run
 from lcm_pipeline.sync.engine import SyncEngine
-from lcm_pipeline.verify.reconcile import totals_differing
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.ingest.publish import publish
 from lcm_pipeline.warehouse.ingest.retirement import reinstate, retire
@@ -26,6 +25,7 @@ from lcm_pipeline.warehouse.missing_days import missing_window
 from lcm_pipeline.warehouse.privacy.forgetting import forget
 from lcm_pipeline.warehouse.status import read_status
 from tests.databases import fetch_rows
+from tests.reconciling import totals_differing
 from tests.unit.api_service import Request, Response, Service, running_in_thread
 
 JOINED = date(2026, 3, 1)

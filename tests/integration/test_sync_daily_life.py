@@ -16,11 +16,11 @@ from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.errors import SyncError
-from lcm_pipeline.verify.reconcile import totals_differing
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.conftest import MakeSettings, Programme
 from tests.documented import TABLES, Table
 from tests.oracle import assert_exact
+from tests.reconciling import totals_differing
 from tests.stored import snapshot, stored_rows
 from tests.syncing import FEEDS, sync_everything
 

@@ -14,10 +14,10 @@ from lcm_pipeline.feeds import OPERATIONS, REGISTRATIONS, feed_named
 from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.simulator.quirks import Quirks
 from lcm_pipeline.sync.engine import SyncEngine
-from lcm_pipeline.verify.reconcile import duplicate_keys, orphans, totals_differing
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.conftest import MakeSettings, Programme
 from tests.oracle import assert_exact
+from tests.reconciling import duplicate_keys, orphans, totals_differing
 from tests.small_tables import check_small_tables
 from tests.stored import snapshot
 from tests.syncing import FEEDS, MARCH, sync_everything

@@ -34,10 +34,10 @@ from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.sync.plan import plan_window
 from lcm_pipeline.sync.report import SyncReport
-from lcm_pipeline.verify.reconcile import totals_differing
 from lcm_pipeline.verify.verify import verify_clients
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.commands import LCM
+from tests.reconciling import totals_differing
 from tests.scripted_api import (
     Fields,
     Person,

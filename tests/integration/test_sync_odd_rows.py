@@ -10,10 +10,10 @@ import pytest
 from lcm_pipeline.feeds import OPERATIONS, REGISTRATIONS
 from lcm_pipeline.simulator.customers import Customer, Entry
 from lcm_pipeline.simulator.server import RunningSimulator
-from lcm_pipeline.verify.reconcile import totals_differing
 from lcm_pipeline.warehouse.connection import Warehouse
 from tests.conftest import MakeSettings, Programme
 from tests.oracle import assert_exact
+from tests.reconciling import totals_differing
 from tests.stored import snapshot
 from tests.syncing import MARCH, sync_everything
 

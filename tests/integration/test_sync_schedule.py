@@ -11,12 +11,12 @@ from lcm_pipeline.simulator.faults import FaultRule
 from lcm_pipeline.simulator.server import RunningSimulator
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.plan import plan_window
-from lcm_pipeline.verify.reconcile import completeness, totals_differing
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.marts.refresh import refresh_marts
 from lcm_pipeline.warehouse.queries import sql_folder
 from tests.conftest import MakeSettings, Programme
 from tests.oracle import assert_exact
+from tests.reconciling import completeness, totals_differing
 from tests.stored import snapshot
 from tests.syncing import FEEDS, overview_of, registered_by, sync_everything
 

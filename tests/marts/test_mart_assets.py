@@ -1,5 +1,6 @@
 """Marts in Dagster: downstream of the facts they read, and blocked when those do not add up."""
 
+from contextlib import closing
 from datetime import date
 
 import dagster as dg
@@ -119,9 +120,9 @@ def test_marts_in_a_run_of_their_own_are_blocked_too(
     settings = make_settings(programme(clients=30), warehouse, timezone="Europe/Moscow")
     _sync(settings, warehouse)
     _lose_an_operation(warehouse)
-    session_of_run = SyncResource(SyncEngine(settings, warehouse))
-    job = build_definitions(session_of_run).resolve_job_def("sync_days")
-    with dagster_instance(settings) as instance:
+    engine = SyncEngine(settings, warehouse)
+    with closing(SyncResource(engine)) as sync, dagster_instance(settings) as instance:
+        job = build_definitions(sync).resolve_job_def("sync_days")
         instance.wipe_assets([dg.AssetKey(["mart", name]) for name in SPECS])
         # As the daemon does in a backfill, once the run of the facts has ended.
         result = job.execute_in_process(
@@ -147,10 +148,9 @@ def test_a_step_leaves_no_mart_behind_that_another_run_has_published_for(
     last = date(2026, 3, 14)
     sync_everything(settings, warehouse, Window(WEEK.first, last))
     [step] = [step for step in MARTS if dg.AssetKey(["mart", "client_360"]) in step.keys]
-    job = build_definitions(SyncResource(SyncEngine(settings, warehouse))).resolve_job_def(
-        "sync_days"
-    )
-    with dagster_instance(settings) as instance:
+    engine = SyncEngine(settings, warehouse)
+    with closing(SyncResource(engine)) as sync, dagster_instance(settings) as instance:
+        job = build_definitions(sync).resolve_job_def("sync_days")
         assert job.execute_in_process(instance=instance, asset_selection=list(step.keys)).success
     days = {name: read_mart(warehouse, name) for name in ("store_daily", "program_daily")}
     sold = {name: sum(row["purchases"] for row in rows) for name, rows in days.items()}

@@ -315,9 +315,9 @@ def test_a_run_launched_for_days_that_cannot_be_synced_reads_nothing(
     """Dagster's page and GraphQL launch a run with any tags; `lcm sync` checks its days itself."""
     read: list[str] = []
     engine = ScriptedEngine(scripted.settings, scripted.warehouse, script=read.append)
-    with dagster_instance(scripted.settings) as instance:
+    with closing(SyncResource(engine)) as sync, dagster_instance(scripted.settings) as instance:
         with pytest.raises(RunFailedError, match=message):
-            run_in_process(instance, SyncResource(engine), tags)
+            run_in_process(instance, sync, tags)
         assert (read, engine.begun) == ([], [])
         assert not materialized(instance, "clients")
         record = instance.get_latest_materialization_event(dg.AssetKey("clients"))
@@ -325,15 +325,15 @@ def test_a_run_launched_for_days_that_cannot_be_synced_reads_nothing(
 
 
 def test_a_check_can_be_run_alone_without_a_day(scripted: ScriptedRuns) -> None:
-    sync = SyncResource(SyncEngine(scripted.settings, scripted.warehouse))
     checks = dg.AssetSelection.checks_for_assets("clients")
-    job = dg.Definitions(
-        assets=build_definitions(sync).assets,
-        asset_checks=CHECKS,
-        jobs=[dg.define_asset_job("checks_alone", checks)],
-        resources={"sync": sync},
-    ).resolve_job_def("checks_alone")
-    with dagster_instance(scripted.settings) as instance:
+    engine = SyncEngine(scripted.settings, scripted.warehouse)
+    with closing(SyncResource(engine)) as sync, dagster_instance(scripted.settings) as instance:
+        job = dg.Definitions(
+            assets=build_definitions(sync).assets,
+            asset_checks=CHECKS,
+            jobs=[dg.define_asset_job("checks_alone", checks)],
+            resources={"sync": sync},
+        ).resolve_job_def("checks_alone")
         assert job.execute_in_process(instance=instance).success
 
 
@@ -425,6 +425,7 @@ def test_a_year_of_days_is_one_run_of_seconds(scripted: ScriptedRuns) -> None:
 
 _SYNC = """
 import sys, time
+from contextlib import closing
 from pathlib import Path
 from lcm_pipeline.orchestration.storage.instance import dagster_instance, instance_home
 
@@ -443,10 +444,11 @@ def script(feed):
     print(feed, flush=True)
     time.sleep(float(seconds))
 
-session = SyncResource(ScriptedEngine(settings, Warehouse(url), script=script))
+engine = ScriptedEngine(settings, Warehouse(url), script=script)
 home = instance_home(settings)
 with dagster_instance(settings) as instance, local_run_id(instance, home) as run_id:
-    run_in_process(instance, session, tags_for(days(first, last)), run_id=run_id)
+    with closing(SyncResource(engine)) as session:
+        run_in_process(instance, session, tags_for(days(first, last)), run_id=run_id)
 """
 
 

@@ -20,9 +20,10 @@ from lcm_pipeline.orchestration.checks.feeds import step_name
 from lcm_pipeline.orchestration.partitions import ONE_RUN
 from lcm_pipeline.orchestration.resources import SyncResource
 from lcm_pipeline.verify import reconcile
+from lcm_pipeline.warehouse.connection import Session
 from lcm_pipeline.warehouse.marts.definitions import RUN_VIEWS, Mart, marts
-from lcm_pipeline.warehouse.marts.refresh import refresh_marts
-from lcm_pipeline.warehouse.migrations import have_old_marts
+from lcm_pipeline.warehouse.marts.install import definitions_differ
+from lcm_pipeline.warehouse.marts.refresh import refresh_marts_in
 
 # By table of core that marts read, the asset that fills it.
 _FACTS = {
@@ -80,14 +81,14 @@ def _step(
     def refresh(
         context: dg.AssetExecutionContext, sync: dg.ResourceParam[SyncResource]
     ) -> Iterator[dg.MaterializeResult[None]]:
-        if have_old_marts(sync.warehouse):
+        if sync.session.run(definitions_differ):
             raise dg.Failure(
                 "The marts are those of an older version and were left as they are: lcm migrate"
                 " names the views that depend on them",
                 allow_retries=False,
             )
         _require_totals(context, sync, feeds)
-        refreshes = {mart.name: mart for mart in refresh_marts(sync.warehouse, refreshed)}
+        refreshes = {mart.name: mart for mart in refresh_marts_in(sync.session, refreshed)}
         for mart in step_marts:
             columns = [
                 dg.TableColumn(column.column, column.type, column.comment)
@@ -118,13 +119,20 @@ def _require_totals(
     feeds: their names.
     """
     nodes = context.job_def.graph.node_dict
-    differing = [
-        f"{feed.name}: totals differ for {count}"
+    unchecked = [
+        feed
         for feed in FEEDS
         if feed.name in feeds and not feed.is_by_day and step_name(feed) not in nodes
-        if (count := reconcile.totals_differing(sync.warehouse, feed).total)
     ]
-    if differing:
+
+    def compare(session: Session) -> list[str]:
+        return [
+            f"{feed.name}: totals differ for {count}"
+            for feed in unchecked
+            if (count := reconcile.totals_differing(session, feed).total)
+        ]
+
+    if unchecked and (differing := sync.session.run(compare)):
         raise dg.Failure(
             f"{'; '.join(differing)}. The marts that are built on them keep their rows; lcm marts"
             " refreshes them nevertheless",

@@ -16,6 +16,7 @@ from lcm_pipeline.model.windows import Window
 from lcm_pipeline.orchestration.partitions import window_of
 from lcm_pipeline.orchestration.resources import SyncResource
 from lcm_pipeline.verify import reconcile
+from lcm_pipeline.warehouse.connection import Session
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,12 @@ class _FeedCheck:
 
     name: str
     description: str
-    evaluate: Callable[[SyncResource, Feed, Window], dg.AssetCheckResult]
+    evaluate: Callable[[Session, Feed, Window], dg.AssetCheckResult]
     is_blocking: bool = False
 
 
-def _totals_agree(sync: SyncResource, feed: Feed, _window: Window) -> dg.AssetCheckResult:
-    count, listed = reconcile.totals_differing(sync.warehouse, feed)
+def _totals_agree(session: Session, feed: Feed, _window: Window) -> dg.AssetCheckResult:
+    count, listed = reconcile.totals_differing(session, feed)
     rows = [f"{d.subject}: {d.source_total} in the source, {d.warehouse_rows} in the warehouse"
             f" and {d.quarantined_rows} in quarantine" for d in listed]  # fmt: skip
     return dg.AssetCheckResult(
@@ -39,24 +40,22 @@ def _totals_agree(sync: SyncResource, feed: Feed, _window: Window) -> dg.AssetCh
     )
 
 
-def _keys_are_unique(sync: SyncResource, feed: Feed, _window: Window) -> dg.AssetCheckResult:
-    count = reconcile.duplicate_keys(sync.warehouse, feed)
+def _keys_are_unique(session: Session, feed: Feed, _window: Window) -> dg.AssetCheckResult:
+    count = reconcile.duplicate_keys(session, feed)
     return _expect_none(
         "doubled", count, f"{feed.name}: {counted(count, 'key is', 'keys are')} live more than once"
     )
 
 
-def _one_client_has_each_row(
-    sync: SyncResource, feed: Feed, _window: Window
-) -> dg.AssetCheckResult:
-    count = reconcile.shared_keys(sync.warehouse, feed)
+def _one_client_has_each_row(session: Session, feed: Feed, _window: Window) -> dg.AssetCheckResult:
+    count = reconcile.shared_keys(session, feed)
     problem = f"{feed.name}: {counted(count, 'row is', 'rows are')} live under two clients"
     result = _expect_none("shared", count, problem)
     return result._replace(severity=dg.AssetCheckSeverity.WARN)
 
 
-def _no_orphans(sync: SyncResource, feed: Feed, _window: Window) -> dg.AssetCheckResult:
-    count = reconcile.orphans(sync.warehouse, feed)
+def _no_orphans(session: Session, feed: Feed, _window: Window) -> dg.AssetCheckResult:
+    count = reconcile.orphans(session, feed)
     return _expect_none(
         "orphans", count, f"{feed.name}: {counted(count, 'row')} of unknown clients"
     )
@@ -68,8 +67,8 @@ def _expect_none(name: str, count: int, problem: str) -> dg.AssetCheckResult:
     )
 
 
-def _share_complete(sync: SyncResource, feed: Feed, window: Window) -> dg.AssetCheckResult:
-    clients, pending, deferred = reconcile.completeness(sync.warehouse, feed, window)
+def _share_complete(session: Session, feed: Feed, window: Window) -> dg.AssetCheckResult:
+    clients, pending, deferred = reconcile.completeness(session, feed, window)
     return dg.AssetCheckResult(
         passed=pending == 0,
         severity=dg.AssetCheckSeverity.WARN,
@@ -138,8 +137,12 @@ def _checked(feed: Feed) -> dg.AssetChecksDefinition:
         context: dg.AssetCheckExecutionContext, sync: dg.ResourceParam[SyncResource]
     ) -> Iterator[dg.AssetCheckResult]:
         window = window_of(context)
-        for name in sorted(key.name for key in context.selected_asset_check_keys):
-            result = checks[name].evaluate(sync, feed, window)
+        selected = sorted(key.name for key in context.selected_asset_check_keys)
+
+        def evaluate(session: Session) -> dict[str, dg.AssetCheckResult]:
+            return {name: checks[name].evaluate(session, feed, window) for name in selected}
+
+        for name, result in sync.session.run(evaluate).items():
             yield result._replace(asset_key=asset, check_name=name)
 
     return checked

@@ -67,8 +67,7 @@ def checked_marts(
     context: dg.AssetCheckExecutionContext, sync: dg.ResourceParam[SyncResource]
 ) -> Iterator[dg.AssetCheckResult]:
     """What the marts themselves show to be wrong or doubtful; warns, and blocks nothing."""
-    with sync.warehouse.connect(application_name="lcm checks") as session:
-        rows = session.execute(query("mart_checks")).fetchall()
+    rows = sync.session.run(lambda session: session.execute(query("mart_checks")).fetchall())
     selected = {key.name for key in context.selected_asset_check_keys}
     for name, found, description in rows:
         if name in selected:

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from lcm_pipeline.model.tables import CORE_TABLES
 from lcm_pipeline.model.windows import Window
-from lcm_pipeline.warehouse.connection import Warehouse
+from lcm_pipeline.warehouse.connection import Session
 from lcm_pipeline.warehouse.queries import composed
 
 # Columns that a sample never shows: they identify a person, or may. So does the client id: Dagster
@@ -24,7 +24,7 @@ class SampleRows(NamedTuple):
     rows: list[tuple[Any, ...]]
 
 
-def sample_rows(warehouse: Warehouse, table_name: str, window: Window) -> SampleRows:
+def sample_rows(session: Session, table_name: str, window: Window) -> SampleRows:
     """A few rows of a table of core: of the window's days, newest first, if it has days."""
     table = next(table for table in CORE_TABLES if table.name == table_name)
     columns = [name for name in table.columns if name not in _PERSONAL]
@@ -35,5 +35,4 @@ def sample_rows(warehouse: Warehouse, table_name: str, window: Window) -> Sample
             "sample_rows_of_days", columns=columns, table=table.name, day=table.date_column
         )
     values = {"first": window.first, "last": window.last, "most": _MAX_ROWS}
-    with warehouse.connect() as session:
-        return SampleRows(columns, session.execute(statement, values).fetchall())
+    return SampleRows(columns, session.execute(statement, values).fetchall())

@@ -63,13 +63,23 @@ def refresh_marts(
     everything: compute marts that are up to date too, in full. Raises MartRefusedError and
     psycopg.Error; then nothing has changed.
     """
+    with ReconnectingSession(warehouse, "lcm marts") as reconnecting:
+        return refresh_marts_in(reconnecting, names, everything=everything)
+
+
+def refresh_marts_in(
+    reconnecting: ReconnectingSession,
+    names: Collection[str] | None = None,
+    *,
+    everything: bool = False,
+) -> list[MartRefresh]:
+    """As `refresh_marts`, in a session that the caller has."""
     wanted = [mart for mart in marts() if names is None or mart.name in names]
     if any(mart.follows_changes for mart in wanted):
         # The clients that changed are recorded once for all tables, so these refresh together.
         wanted = [mart for mart in marts() if mart in wanted or mart.follows_changes]
     wanted = [mart for mart in wanted if mart.kind != "view"]
-    with ReconnectingSession(warehouse, "lcm marts") as reconnecting:
-        return reconnecting.run(lambda session: _refresh_exclusively(session, wanted, everything))
+    return reconnecting.run(lambda session: _refresh_exclusively(session, wanted, everything))
 
 
 def are_up_to_date(warehouse: Warehouse) -> bool:
