@@ -24,28 +24,35 @@ class RunContext:
     """What one feed shares with the others.
 
     warehouse: for work in another session. slots: held by a reading until its rows are saved.
-    after: set once the previous feed has dispatched its last task; None for the first feed.
-    all_dispatched: the same event of this feed.
+    previous: the context of the feed before this one; None for the first.
+    is_prepared: set once the run of the feed has its tasks. all_dispatched: set once the last of
+    them has been dispatched.
     """
 
     api: LoyaltyApi
     warehouse: Warehouse
     slots: asyncio.Semaphore
-    after: asyncio.Event | None = None
+    previous: Self | None = None
+    is_prepared: asyncio.Event = field(default_factory=asyncio.Event)
     all_dispatched: asyncio.Event = field(default_factory=asyncio.Event)
 
     def for_next_feed(self) -> Self:
         """The context of the next feed."""
-        return type(self)(self.api, self.warehouse, self.slots, self.all_dispatched)
+        return type(self)(self.api, self.warehouse, self.slots, self)
 
     def unordered(self) -> Self:
         """The context of a feed that does not wait for the others."""
         return type(self)(self.api, self.warehouse, self.slots)
 
-    async def wait_for_previous_feed(self) -> None:
+    async def wait_to_prepare(self) -> None:
+        """Wait until the previous feed is prepared: at once, all would begin to read later."""
+        if self.previous is not None:
+            await self.previous.is_prepared.wait()
+
+    async def wait_to_dispatch(self) -> None:
         """Wait until the previous feed has dispatched its last task."""
-        if self.after is not None:
-            await self.after.wait()
+        if self.previous is not None:
+            await self.previous.all_dispatched.wait()
 
 
 @asynccontextmanager

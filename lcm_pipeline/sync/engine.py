@@ -262,6 +262,7 @@ class SyncEngine:
         with self._open_runs(request) as feed_runs:
             cancel_session = feed_runs.reconnecting
             try:
+                await context.wait_to_prepare()
                 while True:
                     published = await run_in_thread(
                         feed_runs.find_published, cancel_session=cancel_session
@@ -279,5 +280,6 @@ class SyncEngine:
                     # Another process ended the run before the tasks were added.
                     await run_in_thread(run.leave)
             finally:
-                # Also after an error: the next feed waits for this event.
+                # Also after an error: the next feed waits for these events.
+                context.is_prepared.set()
                 context.all_dispatched.set()

@@ -105,6 +105,7 @@ class SyncRun:
         if not is_under_way:
             return False
         counts = await self.ledger.call(tasks.store_task_counts)
+        self.context.is_prepared.set()
         self.ledger.progress.start(self.feed.name, counts.tasks, counts.tasks - counts.pending)
         await self._wait_for_running_push()
         async with self._open_source() as source:
@@ -259,7 +260,7 @@ class SyncRun:
             on_all_dispatched=self.context.all_dispatched.set,
         )
         if not self.context.all_dispatched.is_set():
-            await self.context.wait_for_previous_feed()
+            await self.context.wait_to_dispatch()
             # The report counts the seconds from here: the wait belongs to the previous feed.
             self._began = time.monotonic()
         # With several readers, the others wait for the last chunk of the slowest: keep it small.
