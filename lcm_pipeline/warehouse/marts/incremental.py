@@ -14,7 +14,9 @@ from lcm_pipeline.warehouse.marts.affected_days import AffectedDays
 from lcm_pipeline.warehouse.marts.definitions import Mart
 from lcm_pipeline.warehouse.marts.differences import (
     analyze_if_many,
+    fill,
     formula_of,
+    is_empty,
     replace_all_rows,
     replace_rows,
     write_differing,
@@ -80,6 +82,8 @@ class IncrementalRefresher:
         computed_where: SQL | Composed,
         stored_where: SQL | Composed,
     ) -> int:
+        if self._scope.is_full and is_empty(self._session, mart):
+            return fill(self._session, mart, computed, computed_where)
         with write_differing(self._session, mart, computed, computed_where, stored_where) as rows:
             if not self._scope.is_full:
                 self._days.follow(mart)

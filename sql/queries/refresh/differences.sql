@@ -129,3 +129,12 @@ select * from {formula};
 insert into {mart}
 select * from {formula}
 order by client_id;
+
+-- name: mart_is_empty
+-- purpose: whether a mart has no row
+select not exists (select from {mart}) as is_empty;
+
+-- name: fill_mart
+-- purpose: fill a mart that is empty: there is nothing to compare its rows with
+insert into {mart} ({columns})
+select {columns} from {computed} {computed_where};
