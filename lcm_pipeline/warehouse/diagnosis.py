@@ -107,7 +107,7 @@ def why_unreachable(database: Warehouse) -> str | None:
     try:
         database.connect_as_is("lcm doctor").close()
     except psycopg.Error as error:
-        return str(error).strip().splitlines()[0]
+        return database_message(str(error))
     except WarehouseUnavailableError as error:
         return str(error)
     return None

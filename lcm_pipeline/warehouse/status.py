@@ -12,6 +12,7 @@ from decimal import Decimal
 
 import psycopg
 
+from lcm_pipeline.model.texts import database_message
 from lcm_pipeline.warehouse.connection import Session, Warehouse
 from lcm_pipeline.warehouse.errors import OTHER_SCHEMA_ERRORS, WarehouseUnavailableError
 from lcm_pipeline.warehouse.marts.refresh import marts_behind
@@ -266,17 +267,17 @@ def open_snapshot(warehouse: Warehouse) -> Iterator[Session]:
     except psycopg.errors.InsufficientPrivilege as error:
         raise WarehouseUnavailableError(
             f"The user {user} may not read the state of the warehouse {warehouse.location}"
-            f" ({str(error).splitlines()[0]}). Have its owner run lcm migrate, and:\n"
+            f" ({database_message(str(error))}). Have its owner run lcm migrate, and:\n"
             f"  grant lcm_monitor to {user};"
         ) from error
     except OTHER_SCHEMA_ERRORS as error:
         raise WarehouseUnavailableError(
             f"The schema of {warehouse.location} is of another version"
-            f" ({str(error).splitlines()[0]}): run lcm migrate"
+            f" ({database_message(str(error))}): run lcm migrate"
         ) from error
     except psycopg.OperationalError as error:
         raise WarehouseUnavailableError(
-            f"The warehouse {warehouse.location} cannot be read now: {str(error).splitlines()[0]}"
+            f"The warehouse {warehouse.location} cannot be read now: {database_message(str(error))}"
         ) from error
 
 

@@ -10,6 +10,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.sql import SQL, Identifier, Literal
 
 from lcm_pipeline.model.errors import UsageError
+from lcm_pipeline.model.texts import database_message
 from lcm_pipeline.warehouse.connection import Warehouse
 from lcm_pipeline.warehouse.queries import fetch_value
 
@@ -57,7 +58,7 @@ def ensure_bi_login(warehouse: Warehouse, *, name: str, password: str, group: st
                     SQL("alter role {} set {} = {}").format(role, SQL(setting), Literal(value))
                 )
         except (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedObject) as error:
-            reason = str(error).strip().splitlines()[0]
+            reason = database_message(str(error))
             raise BiLoginError(
                 "The user of LCM_DATABASE_URL may not create a login for dashboards on"
                 f" {warehouse.location} ({reason}). Have one created:\n"

@@ -13,6 +13,7 @@ from contextlib import suppress
 
 import psycopg
 
+from lcm_pipeline.model.texts import database_message
 from lcm_pipeline.warehouse.connection import Session
 from lcm_pipeline.warehouse.marts.definitions import Mart, marts
 from lcm_pipeline.warehouse.marts.incremental import IncrementalRefresher
@@ -142,7 +143,7 @@ def _recreate_other_views(session: Session, dropped: dict[str, list[str]]) -> No
                 for statement in statements:
                     session.execute(statement.encode())
         except psycopg.Error as error:
-            problems[name] = str(error).splitlines()[0]
+            problems[name] = database_message(str(error))
     if problems:
         listed = "\n".join(f"  {name}: {reason}" for name, reason in problems.items())
         raise MartInUseError(
@@ -167,7 +168,7 @@ def _recreate_other_indexes(session: Session, dropped: dict[str, str]) -> None:
             logger.warning(
                 "the index %s of yours no longer fits its mart, and is gone: %s",
                 name,
-                str(error).splitlines()[0],
+                database_message(str(error)),
             )
 
 
