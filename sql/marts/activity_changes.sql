@@ -121,7 +121,14 @@ select
     sum(lapsed)::bigint as lapsed,
     sum(reactivated)::bigint as reactivated
 from pieces
-group by change_date, pos_id, card_type;
+group by change_date, pos_id, card_type
+-- Who becomes active may replace who is no longer.
+having
+    (
+        sum(members), sum(active_30_days), sum(active_90_days), sum(active_365_days), sum(lapsed),
+        sum(reactivated)
+    )
+    <> (0, 0, 0, 0, 0, 0);
 
 create unique index on mart.activity_changes (change_date, pos_id, card_type);
 
