@@ -22,10 +22,12 @@ from tests.marts.worlds import empty_world
 
 pytestmark = pytest.mark.slow
 
-CLIENTS = range(1, 19)
+CLIENTS = range(1, 21)
 PENDING, ENDING, RETURNED, PARTIAL, BURNT_IN_PART, WHOLE_CHEQUE, PART_OF_CHEQUE, *OTHERS = CLIENTS
-BEFORE, SILENT, NAMELESS, MEANWHILE, TAKEN_LATER, BESIDE, SHARED, UNTOUCHED, *AGAIN = OTHERS
+BEFORE, SILENT, NAMELESS, MEANWHILE, TAKEN_LATER, BESIDE, SHARED, UNTOUCHED, *OTHERS = OTHERS
+AGAIN, GIVEN_LATER = OTHERS[:3], OTHERS[3:]
 REDEEMED_AGAIN, BURNT_AGAIN, CLAWED_BACK_AGAIN = AGAIN
+REFUNDED_SINCE, REFUNDED_BEFORE = GIVEN_LATER
 FIRST, SECOND, THIRD = date(2026, 3, 5), date(2026, 3, 15), date(2026, 3, 31)
 _LATE = "2026-12-31T00:00:00"
 
@@ -151,6 +153,12 @@ def _write_refunds(story: Story, lots: dict[tuple[int, int], Entry]) -> None:
         )  # fmt: skip
     add_cheque(story, CLAWED_BACK_AGAIN, 3, 8, -1000, Refund=True, Added=Decimal(-50),
             Parent=CLAWED_BACK_AGAIN * 100 + 1)  # fmt: skip
+    for client in GIVEN_LATER:
+        add_cheque(story, client, 1, 8, 1000, Added=Decimal(50))
+        add_lot(story, client, 1, "2026-03-08T12:00:00", 50, Remain=Decimal(30),
+                ends=_LATE, ChequeId=client * 100 + 1)  # fmt: skip
+        add_cheque(story, client, 2, 7, -900, Refund=True, Parent=None)
+    add_cheque(story, REFUNDED_SINCE, 3, 10, -400, Refund=True, Parent=None)
     lots[SILENT, 1].row["Remain"] = Decimal(50)
     for lot in (
         *((PENDING, number) for number in (1, 2)),
@@ -215,6 +223,12 @@ def test_points_given_back_between_two_readings_are_lost_once_more_before_others
     assert taken(refunded, CLAWED_BACK_AGAIN) == [
         redeemed, (*returned, 1, 50), (date(2026, 3, 8), "clawed_back", 1, -50), expired,
     ]  # fmt: skip
+
+
+def test_a_refund_took_nothing_of_a_lot_that_was_given_later(refunded: Story) -> None:
+    """Of two refunds without purchase and points, the one after the lot was given took them."""
+    assert taken(refunded, REFUNDED_SINCE) == [(date(2026, 3, 10), "clawed_back", 1, -20)]
+    assert taken(refunded, REFUNDED_BEFORE) == [(SECOND, "unexplained", 1, -20)]
 
 
 def test_what_rows_took_after_points_were_given_back_did_not_expire(refunded: Story) -> None:

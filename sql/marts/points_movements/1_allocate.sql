@@ -14,7 +14,7 @@ drop type if exists refresh.match cascade;
 -- 1 may have expired or gone with a silent refund as well; 2 may be there still; 3 is no loss but what may
 -- have been given back. refunds: the most that silent refunds may have taken. event: of class 3, the event
 -- that a refund gives back. is_told: it states the points. expires_at: as ends_at, without the refund that may
--- have emptied the lot.
+-- have emptied the lot. issued_at: when the lot was given; it may start later.
 create type refresh.client_pieces as (
     bucket timestamptz array,
     seen_until timestamptz array,
@@ -26,7 +26,8 @@ create type refresh.client_pieces as (
     class integer array,
     refunds bigint array,
     event integer array,
-    is_told boolean array
+    is_told boolean array,
+    issued_at timestamptz array
 );
 
 -- By bucket and time, those that are firm first. An event with back_at was given back at that time. It takes
@@ -64,6 +65,7 @@ declare
     piece_bucket constant timestamptz[] := pieces.bucket;
     piece_starts constant timestamptz[] := pieces.starts_at;
     piece_ends constant timestamptz[] := pieces.ends_at;
+    piece_issued constant timestamptz[] := pieces.issued_at;
     piece_class constant integer[] := pieces.class;
     event_bucket constant timestamptz[] := events.bucket;
     event_at constant timestamptz[] := events.at;
@@ -162,12 +164,12 @@ begin
                 end if;
             end loop;
             -- A loss that was seen is a fact: it takes what is left out of its time, then what rows
-            -- that vanished had taken.
+            -- that vanished, or refunds of an unknown purchase, had taken since the lot was given.
             e := first_event;
             for p in first_piece .. last_piece loop
                 exit when lacking = 0;
                 continue when piece_class[p] <> 0;
-                while needs[p] > 0 and e <= last_event loop
+                while needs[p] > 0 and e <= firm_event loop
                     part := least(needs[p], rest[e]);
                     if part > 0 then
                         needs[p] := needs[p] - part;
@@ -180,6 +182,34 @@ begin
                     end if;
                     if needs[p] > 0 then
                         e := e + 1;
+                    end if;
+                end loop;
+                low := firm_event + 1;
+                high := last_event + 1;
+                while low < high loop
+                    middle := (low + high) / 2;
+                    if event_at[middle] >= piece_issued[p] then
+                        high := middle;
+                    else
+                        low := middle + 1;
+                    end if;
+                end loop;
+                root := low;
+                while needs[p] > 0 loop
+                    while next_event[root] <> root loop
+                        next_event[root] := next_event[next_event[root]];
+                        root := next_event[root];
+                    end loop;
+                    exit when root > last_event;
+                    part := least(needs[p], rest[root]);
+                    if part > 0 then
+                        needs[p] := needs[p] - part;
+                        rest[root] := rest[root] - part;
+                        lacking := lacking - part;
+                        matches := matches || (p, root, part, null)::refresh.match;
+                    end if;
+                    if rest[root] = 0 then
+                        next_event[root] := root + 1;
                     end if;
                 end loop;
             end loop;
@@ -227,7 +257,8 @@ $$;
 -- What is left of the pieces of a class, with any event that is left; of a lot that may have expired, with those
 -- before its end. What a reading saw missing cannot have gone with a row of a day after it, nor with one of a month
 -- that an earlier reading had shown to its end: that showed the row without the loss. Of what refunds gave back,
--- either what they state (are_stated), only with rows of the same reading, or what they do not.
+-- either what they state (are_stated), only with rows of the same reading, or what they do not. Rows that are not firm
+-- took nothing of a lot that was given later.
 create or replace function refresh.allocate_class(
     state refresh.allocation,
     pieces refresh.client_pieces,
@@ -244,6 +275,7 @@ declare
     piece_seen_until constant timestamptz[] := pieces.seen_until;
     piece_open_since constant timestamptz[] := pieces.open_since;
     piece_ends constant timestamptz[] := pieces.ends_at;
+    piece_issued constant timestamptz[] := pieces.issued_at;
     piece_class constant integer[] := pieces.class;
     piece_is_told constant boolean[] := pieces.is_told;
     event_bucket constant timestamptz[] := events.bucket;
@@ -256,11 +288,15 @@ declare
     rest bigint[] := state.rest;
     matches refresh.match[] := state.matches;
     e integer := 1;
+    too_early integer;
     part bigint;
 begin
     for p in 1 .. piece_count loop
         continue when needs[p] = 0 or piece_class[p] <> of_class;
         continue when piece_is_told[p] <> are_stated;
+        -- Lots are not in the order in which they were given.
+        e := least(e, too_early);
+        too_early := null;
         while needs[p] > 0 and e <= event_count loop
             if are_stated and event_bucket[e] < piece_bucket[p] then
                 e := e + 1;
@@ -268,6 +304,11 @@ begin
             end if;
             exit when are_stated and event_bucket[e] > piece_bucket[p];
             exit when of_class = 1 and rest[e] > 0 and event_at[e] >= piece_ends[p];
+            if not are_firm and rest[e] > 0 and event_at[e] < piece_issued[p] then
+                too_early := coalesce(too_early, e);
+                e := e + 1;
+                continue;
+            end if;
             exit when
                 rest[e] > 0 and event_is_firm[e] = are_firm
                 and event_bucket[e] > piece_bucket[p] and event_at[e] >= piece_seen_until[p];
@@ -477,7 +518,8 @@ begin
                 array_agg(pieces.class order by pieces.piece),
                 array_agg((coalesce(pieces.refund_limit, 0) * 100)::bigint order by pieces.piece),
                 array_agg(events.event order by pieces.piece),
-                array_agg(pieces.is_told order by pieces.piece)
+                array_agg(pieces.is_told order by pieces.piece),
+                array_agg(coalesce(lots.issued_at, '-infinity') order by pieces.piece)
             )::refresh.client_pieces as pieces
         from pieces
         cross join chosen
