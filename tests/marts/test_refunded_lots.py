@@ -445,18 +445,31 @@ def test_what_was_given_back_to_a_lot_that_had_been_emptied_since_is_of_that_lot
 def test_what_silent_refunds_gave_back_by_convention_is_not_taken_by_an_earlier_refund(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
-    """It came back after the refund of its own cheque, or expired with a lot seen empty."""
-    of_a_cheque, ended = 1, 2
+    """It came back after the refund of its own cheque, or left a lot seen empty once more.
+
+    That ended, or its own cheque was refunded too, in whole or in part.
+    """
+    of_a_cheque, ended, whole, part, beside = range(1, 6)
     with warehouse.connect(autocommit=True) as session:
         session.execute("update mart.parameters set silent_refunds_give_back = true")
     with empty_world(START, datetime(2026, 3, 1, 1)) as simulator:
         story = Story(simulator, warehouse, tmp_path)
-        for client in (of_a_cheque, ended):
+        lots = {}
+        for client in (of_a_cheque, ended, whole, part, beside):
             story.author.client(client, "2026-03-01T01:00:00", [{"Card": client}])
             add_cheque(story, client, 1, 4, 500, Redeemed=Decimal(50))
         add_cheque(story, of_a_cheque, 0, 2, 1000, Added=Decimal(50))
         _lot(story, ended, 1, 50, ends="2026-03-10T12:00:00", ChequeId=None, Remain=Decimal(0))
+        for client in (whole, part, beside):
+            add_cheque(story, client, 0, 2, 1000, Added=Decimal(50))
+            lots[client] = _lot(story, client, 1, 50, Remain=Decimal(0))
+        # Of this client, only a cheque states a lot.
+        add_cheque(story, beside, 9, 3, 1000, Added=Decimal(20))
         story.sync_day(FIRST)
+        for client in (whole, part, beside):
+            add_cheque(story, client, 2, 7, -500, Refund=True, Parent=client * 100 + 1)
+            add_cheque(story, client, 3, 8, -400 if client == part else -1000, Refund=True)
+        lots[part].row["Remain"] = Decimal(30)
         add_cheque(story, of_a_cheque, 2, 7, -1000, Refund=True)
         add_cheque(story, of_a_cheque, 3, 8, -500, Refund=True, Parent=of_a_cheque * 100 + 1)
         add_cheque(story, ended, 2, 7, -500, Refund=True, Parent=ended * 100 + 1)
@@ -469,6 +482,12 @@ def test_what_silent_refunds_gave_back_by_convention_is_not_taken_by_an_earlier_
         (date(2026, 3, 7), "redeemed", 1, 50),
         (date(2026, 3, 10), "expired", 1, -50),
     ]
+    for client, points in ((whole, 50), (beside, 50), (part, 20)):
+        assert summed(taken(story, client)) == {
+            (date(2026, 3, 4), "redeemed", 1): -50,
+            (date(2026, 3, 7), "redeemed", 1): 50,
+            (date(2026, 3, 8), "clawed_back", 1): -points,
+        }
 
 
 def test_what_was_redeemed_later_on_the_expiry_day_did_not_expire(

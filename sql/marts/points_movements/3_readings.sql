@@ -9,7 +9,7 @@ begin
     drop table if exists
         chosen, gone, gone_first, former, cheques, lots, prices, given_back, returned_points, netted,
         givers, earlier_versions, versions, seen, changes, claimed_rises, returned_to_lots, unreturned,
-        levels, drops, excesses, refunded;
+        levels, drops, excesses, refunded, refunds_of_lots;
     create temp table chosen on commit drop as
     select
         coalesce(
@@ -718,5 +718,23 @@ begin
     left join cheques
         on cheques.client_id = refunds.client_id and cheques.cheque_id = refunds.parent_id
     where refunds.is_refund and refunds.parent_id is not null;
+
+    -- Those that one reading first had. is_full: with those of earlier readings.
+    create temp table refunds_of_lots on commit drop as
+    select
+        client_id,
+        component_type,
+        lot_id,
+        seen_at,
+        max(refunded_at) as refunded_at,
+        min(refund_day) as refund_day,
+        sum(share) as share,
+        round(
+            sum(sum(share)) over (
+                partition by client_id, component_type, lot_id order by seen_at
+            ), 4
+        ) >= 1 as is_full
+    from refunded
+    group by client_id, component_type, lot_id, seen_at;
 end;
 $$;

@@ -109,7 +109,8 @@ begin
 end;
 $$;
 
--- Of clients with lots that only a cheque states: of the lots that their cheques had used, those that ended.
+-- Of clients with lots that only a cheque states: of the lots that their cheques had used, those that ended, or that
+-- another refund may have emptied again, one that states no points.
 create or replace function refresh.ledger_returns_to_used_lots()
 returns void
 language plpgsql
@@ -258,7 +259,13 @@ begin
                 used.component_type,
                 used.lot_id,
                 used.spending_rank,
-                round(sum(used.points) * unseen.share, 2) as points
+                least(
+                    round(sum(used.points) * unseen.share, 2) - coalesce(returned.points, 0),
+                    case
+                        when lots.expiry_date <= seen.seen_day + 1 then unseen.points
+                        else round(lots.added * taken.share, 2)
+                    end
+                ) as points
             from unseen
             inner join seen on seen.seen_at = unseen.seen_at
             inner join used
@@ -272,7 +279,24 @@ begin
                     lots.client_id = used.client_id
                     and lots.component_type = used.component_type
                     and lots.lot_id = used.lot_id
-                    and lots.expiry_date <= seen.seen_day + 1
+            left join (
+                select client_id, component_type, lot_id, seen_at, sum(points) as points
+                from returned_to_lots
+                group by client_id, component_type, lot_id, seen_at
+            ) as returned
+                on
+                    returned.client_id = unseen.client_id
+                    and returned.seen_at = unseen.seen_at
+                    and returned.component_type = used.component_type
+                    and returned.lot_id = used.lot_id
+            left join refunds_of_lots as taken
+                on
+                    taken.client_id = used.client_id
+                    and taken.component_type = used.component_type
+                    and taken.lot_id = used.lot_id
+                    and taken.seen_at = unseen.seen_at
+                    and taken.refunded_at > unseen.at
+            where lots.expiry_date <= seen.seen_day + 1 or taken.share > 0
             group by
                 unseen.client_id,
                 unseen.refund_id,
@@ -283,15 +307,21 @@ begin
                 unseen.share,
                 used.component_type,
                 used.lot_id,
-                used.spending_rank
+                used.spending_rank,
+                lots.added,
+                lots.expiry_date,
+                seen.seen_day,
+                returned.points,
+                taken.share
         ) as of_lots
+        where points > 0
     ) as in_order
     where through - points < points_unseen;
 end;
 $$;
 
--- Of the other clients: lots that may have lost it as they ended. What none of these can have lost, a lot
--- that is not known did.
+-- Of the other clients: lots that may have lost it as they ended, or with another refund that states no points. What
+-- none of these can have lost, a lot that is not known did.
 create or replace function refresh.ledger_returns_to_ended_lots()
 returns void
 language plpgsql
@@ -395,7 +425,7 @@ begin
     where points > 0;
 
     -- Lots that may have lost it as they ended, by the first of these readings that was made then: for sure
-    -- (class 0) where a burn says so.
+    -- (class 0) where a burn says so. Or with a refund that the same reading first had.
     create temp table pieces on commit drop as
     with readings as (
         select
@@ -440,6 +470,36 @@ begin
         ) as days
     ),
 
+    left_again as (
+        select
+            client_id,
+            component_type,
+            lot_id,
+            ended_by as back_seen_at,
+            null::timestamptz as refunded_at,
+            null::numeric as refund_share
+        from placed
+        where lot_id is not null
+        union all
+        select
+            refunds_of_lots.client_id,
+            refunds_of_lots.component_type,
+            refunds_of_lots.lot_id,
+            refunds_of_lots.seen_at as back_seen_at,
+            refunds_of_lots.refunded_at,
+            refunds_of_lots.share as refund_share
+        from refunds_of_lots
+        inner join lots
+            on
+                lots.client_id = refunds_of_lots.client_id
+                and lots.component_type = refunds_of_lots.component_type
+                and lots.lot_id = refunds_of_lots.lot_id
+        inner join seen on seen.seen_at = refunds_of_lots.seen_at
+        where
+            lots.remain is not null
+            and (lots.expiry_date <= seen.seen_day + 1) is not true
+    ),
+
     candidates as (
         select
             lots.client_id,
@@ -448,24 +508,25 @@ begin
             lots.remain,
             lots.spending_rank,
             lots.starts_at,
-            lots.ends_at,
+            least(lots.ends_at, left_again.refunded_at) as ends_at,
             readings.back_seen_at,
             readings.share,
+            round(lots.added * left_again.refund_share, 2) as refundable,
             sum(drops.points) filter (where drops.seen_at < readings.back_seen_at) as lost,
             coalesce(
                 sum(drops.points) filter (where lots.expiry_date <= seen.seen_day + 1), 0
             ) as lost_at_end
-        from placed
+        from left_again
         inner join readings
             on
-                readings.client_id = placed.client_id
-                and readings.back_seen_at = placed.ended_by
+                readings.client_id = left_again.client_id
+                and readings.back_seen_at = left_again.back_seen_at
         inner join lots
             on
-                lots.client_id = placed.client_id
-                and lots.component_type = placed.component_type
-                and lots.lot_id = placed.lot_id
-                and lots.ends_at > readings.back_at
+                lots.client_id = left_again.client_id
+                and lots.component_type = left_again.component_type
+                and lots.lot_id = left_again.lot_id
+                and least(lots.ends_at, left_again.refunded_at) > readings.back_at
         inner join drops
             on
                 drops.client_id = lots.client_id
@@ -481,6 +542,9 @@ begin
             lots.spending_rank,
             lots.starts_at,
             lots.ends_at,
+            lots.added,
+            left_again.refunded_at,
+            left_again.refund_share,
             readings.back_seen_at,
             readings.share
     )
@@ -508,12 +572,25 @@ begin
             lot_burns.client_id = candidates.client_id
             and lot_burns.component_type = candidates.component_type
             and lot_burns.lot_id = candidates.lot_id
+    left join (
+        select client_id, component_type, lot_id, seen_at, sum(points) as points
+        from returned_to_lots
+        group by client_id, component_type, lot_id, seen_at
+    ) as returned
+        on
+            returned.client_id = candidates.client_id
+            and returned.component_type = candidates.component_type
+            and returned.lot_id = candidates.lot_id
+            and returned.seen_at = candidates.back_seen_at
     cross join lateral (
         select
             case when burnt.points > 0 then 0 else 1 end as class,
             case
                 when burnt.points > 0 then burnt.points
-                else round(candidates.lost * candidates.share, 2)
+                else least(
+                    round(candidates.lost * candidates.share, 2) - coalesce(returned.points, 0),
+                    candidates.refundable
+                )
             end as points
         from (
             select lot_burns.points - candidates.lost_at_end - candidates.remain as points

@@ -35,23 +35,7 @@ begin
             and lots.component_type = drops.component_type
             and lots.lot_id = drops.lot_id
     inner join seen on seen.seen_at = drops.seen_at
-    left join (
-        select
-            client_id,
-            component_type,
-            lot_id,
-            seen_at,
-            max(refunded_at) as refunded_at,
-            min(refund_day) as refund_day,
-            sum(share) as share,
-            round(
-                sum(sum(share)) over (
-                    partition by client_id, component_type, lot_id order by seen_at
-                ), 4
-            ) >= 1 as is_full
-        from refunded
-        group by client_id, component_type, lot_id, seen_at
-    ) as refunded
+    left join refunds_of_lots as refunded
         on
             refunded.client_id = drops.client_id
             and refunded.component_type = drops.component_type
@@ -69,10 +53,11 @@ begin
         regained.seen_at,
         regained.back_day as seen_day,
         regained.points,
-        true as is_ending,
-        null as refund_day,
-        null as refunded_at,
-        regained.points as refund_limit,
+        refunded.refund_day is null
+        or coalesce(lots.expiry_date <= seen.seen_day + 1, false) as is_ending,
+        refunded.refund_day,
+        case when refunded.is_full then refunded.refunded_at end as refunded_at,
+        least(regained.points, round(lots.added * refunded.share, 2)) as refund_limit,
         regained.refund_id as given_back_by,
         greatest(lots.starts_at, regained.back_at) as starts_at
     from regained
@@ -80,7 +65,15 @@ begin
         on
             lots.client_id = regained.client_id
             and lots.component_type = regained.component_type
-            and lots.lot_id = regained.lot_id;
+            and lots.lot_id = regained.lot_id
+    inner join seen on seen.seen_at = regained.seen_at
+    left join refunds_of_lots as refunded
+        on
+            refunded.client_id = regained.client_id
+            and refunded.component_type = regained.component_type
+            and refunded.lot_id = regained.lot_id
+            and refunded.seen_at = regained.seen_at
+            and refunded.refunded_at > regained.back_at;
 
     create temp table burnt_losses on commit drop as
     select

@@ -674,10 +674,10 @@ begin
                 refunded.client_id = leftovers.client_id
                 and refunded.component_type = leftovers.component_type
                 and refunded.lot_id = leftovers.lot_id
-                and (
-                    refunded.cheque_id = leftovers.refund_id
-                    or (leftovers.refund_id is null and refunded.seen_at = leftovers.seen_at)
-                )
+                and case
+                    when leftovers.class = 2 then refunded.cheque_id = leftovers.refund_id
+                    else refunded.seen_at = leftovers.seen_at
+                end
         cross join lateral (
             select
                 case
