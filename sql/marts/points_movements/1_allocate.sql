@@ -257,14 +257,12 @@ $$;
 -- What is left of the pieces of a class, with any event that is left; of a lot that may have expired, with those
 -- before its end. What a reading saw missing cannot have gone with a row of a day after it, nor with one of a month
 -- that an earlier reading had shown to its end: that showed the row without the loss. Of what refunds gave back,
--- either what they state (are_stated), only with rows of the same reading, or what they do not. Rows that are not firm
--- took nothing of a lot that was given later.
+-- either what they state (are_stated), only with rows of the same reading, or what they do not.
 create or replace function refresh.allocate_class(
     state refresh.allocation,
     pieces refresh.client_pieces,
     events refresh.client_events,
     of_class integer,
-    are_firm boolean,
     are_stated boolean default null
 )
 returns refresh.allocation
@@ -275,28 +273,22 @@ declare
     piece_seen_until constant timestamptz[] := pieces.seen_until;
     piece_open_since constant timestamptz[] := pieces.open_since;
     piece_ends constant timestamptz[] := pieces.ends_at;
-    piece_issued constant timestamptz[] := pieces.issued_at;
     piece_class constant integer[] := pieces.class;
     piece_is_told constant boolean[] := pieces.is_told;
     event_bucket constant timestamptz[] := events.bucket;
     event_at constant timestamptz[] := events.at;
     event_is_firm constant boolean[] := events.is_firm;
-    event_back_at constant timestamptz[] := events.back_at;
     piece_count constant integer := cardinality(pieces.points);
     event_count constant integer := cardinality(events.points);
     needs bigint[] := state.needs;
     rest bigint[] := state.rest;
     matches refresh.match[] := state.matches;
     e integer := 1;
-    too_early integer;
     part bigint;
 begin
     for p in 1 .. piece_count loop
         continue when needs[p] = 0 or piece_class[p] <> of_class;
         continue when piece_is_told[p] <> are_stated;
-        -- Lots are not in the order in which they were given.
-        e := least(e, too_early);
-        too_early := null;
         while needs[p] > 0 and e <= event_count loop
             if are_stated and event_bucket[e] < piece_bucket[p] then
                 e := e + 1;
@@ -304,16 +296,11 @@ begin
             end if;
             exit when are_stated and event_bucket[e] > piece_bucket[p];
             exit when of_class = 1 and rest[e] > 0 and event_at[e] >= piece_ends[p];
-            if not are_firm and rest[e] > 0 and event_at[e] < piece_issued[p] then
-                too_early := coalesce(too_early, e);
-                e := e + 1;
-                continue;
-            end if;
             exit when
-                rest[e] > 0 and event_is_firm[e] = are_firm
+                rest[e] > 0 and event_is_firm[e]
                 and event_bucket[e] > piece_bucket[p] and event_at[e] >= piece_seen_until[p];
             if
-                rest[e] > 0 and event_is_firm[e] = are_firm and event_back_at[e] is null
+                rest[e] > 0 and event_is_firm[e]
                 and (event_bucket[e] >= piece_bucket[p] or event_at[e] >= piece_open_since[p])
             then
                 part := least(needs[p], rest[e]);
@@ -330,13 +317,15 @@ begin
 end;
 $$;
 
--- Lots that may be there still, with events by their time: while the lot could be used, or also after its end.
--- What a refund may have taken was there, if nothing else explains a row.
+-- Lots of a class, with events by their time: while the lot could be used, or also after its end. Of lots that may be
+-- there still, what a refund may have taken was there, if nothing else explains a row.
 create or replace function refresh.allocate_by_time(
     state refresh.allocation,
     pieces refresh.client_pieces,
     events refresh.client_events,
-    is_after_end boolean
+    is_after_end boolean,
+    of_class integer default 2,
+    are_firm boolean default true
 )
 returns refresh.allocation
 language plpgsql immutable
@@ -363,8 +352,9 @@ declare
 begin
     by_time := array(
         select taking.n
-        from unnest(event_at, event_is_firm) with ordinality as taking (at, is_firm, n)
-        where taking.is_firm
+        from unnest(event_at, event_is_firm, events.back_at)
+        with ordinality as taking (at, is_firm, back_at, n)
+        where taking.is_firm = are_firm and taking.back_at is null
         order by taking.at, taking.n
     );
     last_event := cardinality(by_time) + 1;
@@ -372,7 +362,7 @@ begin
         next_event[n] := n;
     end loop;
     for p in 1 .. piece_count loop
-        continue when needs[p] = 0 or piece_class[p] <> 2;
+        continue when needs[p] = 0 or piece_class[p] <> of_class;
         low := 1;
         high := last_event;
         while low < high loop
@@ -423,9 +413,10 @@ declare
     are_sure constant boolean := 0 = any(pieces.class);
     may_be_there constant boolean := 2 = any(pieces.class);
     unrefunded refresh.client_pieces := pieces;
+    doubtful refresh.client_pieces := pieces;
 begin
     if are_sure then
-        state := refresh.allocate_class(state, pieces, events, 0, are_firm => true);
+        state := refresh.allocate_class(state, pieces, events, 0);
     end if;
     if may_be_there then
         state := refresh.allocate_by_time(state, pieces, events, is_after_end => false);
@@ -433,16 +424,16 @@ begin
     if 3 = any(pieces.class) then
         state := refresh.allocate_silent_refunds(state, pieces, events, give_back_since);
         state := refresh.allocate_class(
-            state, pieces, events, 3, are_firm => true, are_stated => true
+            state, pieces, events, 3, are_stated => true
         );
         state := refresh.allocate_class(
-            state, pieces, events, 3, are_firm => true, are_stated => false
+            state, pieces, events, 3, are_stated => false
         );
         state := refresh.allocate_stated_refunds(state, pieces, events);
         state := refresh.allocate_again(state, pieces, events);
     end if;
     if 1 = any(pieces.class) then
-        state := refresh.allocate_class(state, pieces, events, 1, are_firm => true);
+        state := refresh.allocate_class(state, pieces, events, 1);
     end if;
     if may_be_there then
         state := refresh.allocate_by_time(state, pieces, events, is_after_end => true);
@@ -450,10 +441,21 @@ begin
     -- A silent refund may have taken nothing: what nothing else explains was redeemed after it.
     if 1 = any(pieces.class) and pieces.expires_at <> pieces.ends_at then
         unrefunded.ends_at := pieces.expires_at;
-        state := refresh.allocate_class(state, unrefunded, events, 1, are_firm => true);
+        state := refresh.allocate_class(state, unrefunded, events, 1);
     end if;
+    -- Rows that vanished, and refunds of an unknown purchase, of other readings: since the lot was given, in a month
+    -- that was open.
     if are_sure and false = any(events.is_firm) then
-        state := refresh.allocate_class(state, pieces, events, 0, are_firm => false);
+        doubtful.starts_at := array(
+            select greatest(starts.issued_at, starts.open_since)
+            from unnest(pieces.issued_at, pieces.open_since)
+            with ordinality as starts (issued_at, open_since, n)
+            order by starts.n
+        );
+        doubtful.ends_at := pieces.seen_until;
+        state := refresh.allocate_by_time(
+            state, doubtful, events, is_after_end => false, of_class => 0, are_firm => false
+        );
     end if;
     if array_remove(events.back_at, null) <> '{}' then
         state := refresh.allocate_given_back(state, pieces, events);
