@@ -490,6 +490,41 @@ def test_what_silent_refunds_gave_back_by_convention_is_not_taken_by_an_earlier_
         }
 
 
+def test_what_a_silent_refund_gave_back_by_convention_expires_with_its_lot_or_is_clawed_back(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    """Also if one reading first had the purchase, the refund and the end of the lot."""
+    ended, before, refunded = 1, 2, 3
+    with warehouse.connect(autocommit=True) as session:
+        session.execute("update mart.parameters set silent_refunds_give_back = true")
+    with empty_world(START, datetime(2026, 3, 1, 1)) as simulator:
+        story = Story(simulator, warehouse, tmp_path)
+        lots = {}
+        for client, ends in ((ended, 10), (before, 8), (refunded, 31)):
+            story.author.client(client, "2026-03-01T01:00:00", [{"Card": client}])
+            add_cheque(story, client, 0, 2, 1000, Added=Decimal(50))
+            lots[client] = _lot(story, client, 1, 50, ends=f"2026-03-{ends:02}T12:00:00")
+        story.sync_day(FIRST)
+        for client, lot in lots.items():
+            add_cheque(story, client, 1, 7, 500, Redeemed=Decimal(50))
+            add_cheque(story, client, 2, 9, -500, Refund=True, Parent=client * 100 + 1)
+            lot.row["Remain"] = Decimal(0)
+        add_cheque(story, refunded, 3, 10, -1000, Refund=True)
+        story.sync_day(SECOND)
+    day, back = date(2026, 3, 7), date(2026, 3, 9)
+    assert taken(story, ended) == [
+        (day, "redeemed", 1, -50),
+        (back, "redeemed", 1, 50),
+        (date(2026, 3, 10), "expired", 1, -50),
+    ]
+    assert taken(story, before) == [(day, "redeemed", 1, -50)]
+    assert taken(story, refunded) == [
+        (day, "redeemed", 1, -50),
+        (back, "redeemed", 1, 50),
+        (date(2026, 3, 10), "clawed_back", 1, -50),
+    ]
+
+
 def test_what_was_redeemed_later_on_the_expiry_day_did_not_expire(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:

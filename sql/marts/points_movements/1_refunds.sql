@@ -1,6 +1,7 @@
 -- Passes of refresh.allocate for refunds: what they gave back.
 -- What silent refunds gave back of their own cheques. If they do (give_back_since), or lots show that one did, all
--- refunds since then gave back what came of lots that may be there, too.
+-- refunds since then gave back what came of lots that may be there, too, and of lots that the same reading saw end after
+-- the refund, or emptied by one of their own cheque.
 create or replace function refresh.allocate_silent_refunds(
     state refresh.allocation,
     pieces refresh.client_pieces,
@@ -13,6 +14,8 @@ as $$
 declare
     piece_bucket constant timestamptz[] := pieces.bucket;
     piece_open_since constant timestamptz[] := pieces.open_since;
+    piece_starts constant timestamptz[] := pieces.starts_at;
+    piece_ends constant timestamptz[] := pieces.ends_at;
     piece_class constant integer[] := pieces.class;
     piece_refunds constant bigint[] := pieces.refunds;
     piece_event constant integer[] := pieces.event;
@@ -28,6 +31,8 @@ declare
     last_match integer[];
     earlier_match integer[];
     of_cheques bigint[];
+    refund_bucket timestamptz[];
+    refund_at timestamptz[];
     e integer;
     m integer;
     part bigint;
@@ -48,9 +53,23 @@ begin
     if since = 'infinity' then
         return (needs, rest, matches);
     end if;
+    for p in 1 .. piece_count loop
+        e := piece_event[p];
+        continue when e is null or piece_is_told[p];
+        refund_bucket[e] := piece_bucket[p];
+        refund_at[e] := piece_starts[p];
+    end loop;
     for m in 1 .. cardinality(matches) loop
-        if piece_class[matches[m].piece] = 2 then
-            e := matches[m].event;
+        e := matches[m].event;
+        if
+            piece_class[matches[m].piece] = 2
+            or (
+                piece_class[matches[m].piece] = 1
+                and piece_bucket[matches[m].piece] = refund_bucket[e]
+                and piece_ends[matches[m].piece] > refund_at[e]
+                and piece_ends[matches[m].piece] < 'infinity'
+            )
+        then
             earlier_match[m] := last_match[e];
             last_match[e] := m;
             of_cheques[e] := coalesce(of_cheques[e], 0) + matches[m].points;
