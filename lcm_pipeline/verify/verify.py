@@ -108,8 +108,6 @@ async def _verify(
                 Window(date.max, date.max),
                 settings.zone,
                 settings.page_length,
-                # No run checks the largest page in the end, as a sync does.
-                trusts_single_pages=False,
                 kept_from=kept_from,
                 pseudonyms=settings.pseudonyms,
             )

@@ -8,7 +8,6 @@ from lcm_pipeline.cli.commands.verify import verify
 from lcm_pipeline.feeds import feed_named
 from lcm_pipeline.model.errors import UsageError
 from lcm_pipeline.simulator.faults import FaultRule
-from lcm_pipeline.simulator.quirks import changed
 from lcm_pipeline.sync.engine import SyncEngine
 from lcm_pipeline.sync.errors import SyncError
 from lcm_pipeline.verify.repair import refresh_after_repair, repair_clients
@@ -37,19 +36,6 @@ def test_a_fresh_sync_verifies_without_a_difference(
     verification = verify_clients(settings, warehouse, None)
     assert (verification.differences, verification.unproven) == ([], 0)
     assert verification.clients > 20
-
-
-def test_a_source_that_has_begun_to_cap_its_pages_and_totals_proves_no_difference(
-    programme: Programme, warehouse: Warehouse, make_settings: MakeSettings
-) -> None:
-    source = programme(clients=25)
-    settings = make_settings(source, warehouse)
-    sync_everything(settings, warehouse)
-    desk = source.service.desk
-    desk.quirks = changed(desk.quirks, {"max_length": 9, "totals": "page"})
-    verification = verify_clients(settings, warehouse, None)
-    assert verification.differences == []
-    assert verification.unproven > 0
 
 
 def test_without_a_client_there_is_nothing_to_verify(
