@@ -527,7 +527,7 @@ def test_a_sync_of_one_feed_removes_nothing_as_it_checks_no_other(
     materialize_window(limited, warehouse, last, LoggedProgress(), ["leads"])
     assert months(warehouse, "core.operations") == held
     materialize_window(limited, warehouse, last, LoggedProgress())
-    assert months(warehouse, "core.operations")[0] > held[0]
+    assert not set(held).intersection(months(warehouse, "core.operations"))
 
 
 @pytest.mark.slow
@@ -560,4 +560,4 @@ def test_the_nightly_job_removes_nothing_while_totals_block_the_marts(
         f" where feed = 'operations' and client_id = {lost} returning true",
     )
     run_nightly_job()
-    assert months(warehouse, "core.operations")[0] > held[0]
+    assert not set(held).intersection(months(warehouse, "core.operations"))

@@ -1,4 +1,5 @@
 -- Passes of refresh.allocate for refunds: what they gave back.
+
 -- What silent refunds gave back of their own cheques. If they do (give_back_since), or lots show that one did, all
 -- refunds since then gave back what came of lots that may be there, too, and of lots that the same reading saw end after
 -- the refund, or emptied by one of their own cheque.
