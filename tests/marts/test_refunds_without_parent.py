@@ -13,7 +13,7 @@ import pytest
 from lcm_pipeline.simulator.customers import Entry
 from tests.databases import cloned_warehouse
 from tests.marts.comparing import read_mart
-from tests.marts.known import Figures, Known, known
+from tests.marts.known import Known, assert_answer_stays, known
 from tests.marts.life import assert_as_if_computed_anew
 from tests.marts.purchases import add_cheque, add_lot, summed
 from tests.marts.stories import START, Story
@@ -159,12 +159,7 @@ def test_what_was_known_of_a_month_stays(month: date, client: int, readings: Rea
 @pytest.mark.parametrize("month", [MARCH, APRIL])
 def test_answers_of_a_closed_month_stay(month: date, answer: str, readings: Readings) -> None:
     """The liability by source and expiry month, the roll-forward in money, the issue months."""
-    then: Figures = getattr(readings.known[month], answer)
-    assert then
-    for day, later in readings.known.items():
-        now: Figures = getattr(later, answer)
-        if day > month:
-            assert {key: now[key] for key in then} == then, f"after the reading of {day:%B}"
+    assert_answer_stays(readings.known, month, answer)
 
 
 def test_no_figure_of_a_closed_month_is_restated(readings: Readings) -> None:
